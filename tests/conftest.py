@@ -1,0 +1,109 @@
+"""What tests of every floor use."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
+
+import pytest
+import uvicorn
+
+import labthings as lt
+
+Serve: TypeAlias = Callable[..., tuple[lt.ThingServer, Any]]
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Serve]:
+    """Start a server of Things, and give it and a client of it: ``server, client = serve({"stage": Stage})``."""
+    with ExitStack() as stack:
+
+        def start(things: Any, *, debug: bool = False, **config: Any) -> tuple[lt.ThingServer, Any]:
+            config = {"settings_folder": str(tmp_path / "settings"), **config}
+            server = lt.ThingServer.from_things(things, debug=debug, **config)
+            return server, stack.enter_context(server.test_client())
+
+        yield start
+
+
+@pytest.fixture
+def client_of(serve: Serve) -> Callable[..., Any]:
+    """Start a server of Things, or of one class as ``thing``, and give a client, which has it as its ``server``."""
+
+    def start(things: Any, **config: Any) -> Any:
+        server, client = serve({"thing": things} if isinstance(things, type) else things, **config)
+        client.server = server
+        return client
+
+    return start
+
+
+@pytest.fixture
+def refused() -> Callable[..., dict[str, Any]]:
+    """Check that a response is a problem document with a status, and that its detail has some words in it."""
+
+    def check(response: Any, status: int, *words: str) -> dict[str, Any]:
+        assert response.status_code == status, response.text
+        assert response.headers["content-type"] == "application/problem+json"
+        problem: dict[str, Any] = response.json()
+        assert problem["status"] == status
+        assert problem["type"].startswith("urn:labthings:error:")
+        assert problem["title"]
+        for word in words:
+            assert word in problem["detail"]
+        return problem
+
+    return check
+
+
+class Live(NamedTuple):
+    """A server that uvicorn serves, in a thread of this process."""
+
+    server: lt.ThingServer
+    port: int
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+
+@pytest.fixture
+def serve_live(tmp_path: Path) -> Iterator[Callable[..., Live]]:
+    """Start a server of Things with uvicorn, so that clients talk to it through sockets."""
+    with ExitStack() as stack:
+
+        def start(things: Any, **config: Any) -> Live:
+            server = lt.ThingServer.from_things(things, **{"settings_folder": str(tmp_path / "settings"), **config})
+            return Live(server, stack.enter_context(_uvicorn(server)))
+
+        yield start
+
+
+@contextmanager
+def _uvicorn(server: lt.ThingServer) -> Iterator[int]:
+    config = uvicorn.Config(server.app, ws="websockets-sansio", log_config=None, timeout_graceful_shutdown=1)
+    runner = _Runner(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=runner.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            assert runner.has_started.wait(20)
+            yield listener.getsockname()[1]
+        finally:
+            runner.should_exit = True
+            thread.join(20)
+            assert not thread.is_alive()
+
+
+class _Runner(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.has_started = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.has_started.set()
