@@ -1,0 +1,133 @@
+"""Read and write a property from the event loop, whatever kind of property it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import cached_property
+from typing import Any
+
+from labthings.properties import PropertyInfo
+from labthings.routes.served_thing import FailureLog, ServedThing
+from labthings.workers import Lane, LoopCalls
+
+MOST_READING = 16  # of one property at once, so that a slow one cannot use up the threads
+MOST_WRITING = 1  # so that values are written in the order in which they came
+LARGE = 100_000  # bytes of JSON that are worth a thread's time
+
+
+class PropertyAccess:
+    """Reads, writes and resets one property of a Thing.
+
+    Values are read in the event loop; getters and setters run in the Thing's own threads, unless they are ``async``.
+    """
+
+    def __init__(self, served: ServedThing, info: PropertyInfo, calls: LoopCalls) -> None:
+        self.info = info
+        self._served = served
+        self._reading = Lane(str(info), served.workers, calls, MOST_READING, brief=True)
+        self._writing = Lane(str(info), served.workers, calls, MOST_WRITING)
+        self._read_failures = FailureLog(served, f"Reading {info}")
+        self._write_failures = FailureLog(served, f"Writing {info}")
+        self._reset_failures = FailureLog(served, f"Resetting {info}")
+        self._last_size = 0
+        self._is_data = info.is_data
+        self._is_stored_at_once = info.is_data and not info.is_setting and info.takes_no_lock
+
+    def read_at_once(self) -> bytes | None:
+        """Its value, as JSON, if that takes no waiting and nothing is wrong: the usual case, in little time."""
+        if not self._is_data or self._last_size >= LARGE or self._served.state != "running":
+            return None
+        try:
+            body = self._quick_json()
+        except Exception:  # noqa: BLE001 - reading it again tells what is wrong
+            return None
+        self._last_size = len(body)
+        if self._read_failures.is_failing:
+            self._read_failures.works()
+        return body
+
+    def write_at_once(self, document: bytes) -> bool:
+        """Set it to what a JSON document stands for, if that takes no waiting; and say whether it did."""
+        if not self._is_stored_at_once or len(document) >= LARGE or self._served.state != "running":
+            return False
+        self.info.store_unlocked(self.info.validate_json(document))
+        return True
+
+    async def read(self) -> bytes:
+        """Its value, as JSON."""
+        self._served.require_running()
+        try:
+            if self.info.is_data and self._last_size < LARGE:
+                body = self._get_json()
+            elif self.info.is_data or not self.info.is_read_in_loop:
+                body = await self._reading.run(self._get_json)
+            else:
+                body = self.info.to_json(await self.info.get_async())
+        except Exception as error:  # noqa: BLE001 - it is told to the client
+            told = self._read_failures.failed(error)
+            raise told from told.__cause__
+        self._last_size = len(body)
+        self._read_failures.works()
+        return body
+
+    async def parse(self, document: bytes) -> Any:
+        """The value that a JSON document stands for.
+
+        :raises InvalidValueError: if it is not JSON, or does not fit.
+        """
+        if len(document) < LARGE:
+            return self.info.validate_json(document)
+        return await self._writing.run(self.info.validate_json, document)
+
+    async def read_value(self) -> Any:
+        """Its value."""
+        self._served.require_running()
+        try:
+            return await (self.info.get_async() if self.info.is_read_in_loop else self._reading.run(self.info.get))
+        except Exception as error:  # noqa: BLE001 - it is told to the client
+            told = self._read_failures.failed(error)
+            raise told from told.__cause__
+
+    async def write(self, value: Any) -> None:
+        """Set it to a value that has been validated, and wait until that is on disk if it is a setting."""
+        self._served.require_running()
+        await self._change(
+            self._write_failures,
+            self.info.is_written_in_loop,
+            lambda: self.info.store_async(value),
+            lambda: self._writing.run(self.info.store, value),
+        )
+
+    async def reset(self) -> None:
+        """Give it its default value again."""
+        self._served.require_running()
+        await self._change(
+            self._reset_failures,
+            self.info.is_reset_in_loop,
+            self.info.reset_async,
+            lambda: self._writing.run(self.info.reset),
+        )
+
+    async def _change(
+        self,
+        failures: FailureLog,
+        in_loop: bool,
+        change_in_loop: Callable[[], Awaitable[None]],
+        change_in_thread: Callable[[], asyncio.Future[Any]],
+    ) -> None:
+        try:
+            await (change_in_loop() if in_loop else change_in_thread())
+        except Exception as error:  # noqa: BLE001 - it is told to the client
+            told = failures.failed(error)
+            raise told from told.__cause__
+        failures.works()
+        if self.info.is_setting:
+            await self._served.settings_saved()
+
+    @cached_property
+    def _quick_json(self) -> Callable[[], bytes]:
+        return self.info.quick_json()
+
+    def _get_json(self) -> bytes:
+        return self.info.to_json(self.info.get())

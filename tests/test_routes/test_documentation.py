@@ -1,0 +1,200 @@
+from typing import Any, Optional
+
+import pytest
+from fastapi.openapi.models import OpenAPI
+from pydantic import BaseModel
+
+import labthings as lt
+
+
+class Sample(BaseModel):
+    name: str
+    mass: float = 1.0
+
+
+class Robot(lt.Thing):
+    """Moves samples."""
+
+    speed: float = lt.property(default=1.0, gt=0)
+    """Speed
+
+    How fast it moves.
+    """
+    sample: Optional[Sample] = lt.property(default=None)  # noqa: UP045
+    serial: str = lt.property(default="R", readonly=True)
+
+    @lt.action
+    def fetch(self, sample: Sample, times: int = 1) -> Sample:
+        """Fetch a sample"""
+        return sample
+
+    @lt.action
+    def rest(self) -> None:
+        """Do nothing"""
+
+    @lt.endpoint("get", "logs/{name}")
+    def log(self, name: str, lines: int = 10) -> list[str]:
+        """Read a log"""
+        return [name] * lines
+
+
+def document_of(client: Any) -> dict[str, Any]:
+    document: dict[str, Any] = client.get("/openapi.json").json()
+    OpenAPI.model_validate(document)
+    operation_ids = [operation["operationId"] for path in document["paths"].values() for operation in path.values()]
+    assert len(operation_ids) == len(set(operation_ids))
+    assert set(references(document)) <= {f"#/components/schemas/{name}" for name in document["components"]["schemas"]}
+    return document
+
+
+def references(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        own = [value["$ref"]] if isinstance(value.get("$ref"), str) else []
+        return own + [each for part in value.values() for each in references(part)]
+    return [each for part in value for each in references(part)] if isinstance(value, list) else []
+
+
+@pytest.mark.parametrize("prefix", ["", "/api"])
+def test_everything_that_is_served_is_documented(client_of, prefix):
+    document = document_of(client_of({"robot": Robot}, api_prefix=prefix))
+    found = {(path, method) for path, operations in document["paths"].items() for method in operations}
+    below = {
+        ("robot/", "get"),
+        ("robot/speed", "get"),
+        ("robot/speed", "put"),
+        ("robot/speed/reset", "post"),
+        ("robot/sample", "get"),
+        ("robot/sample", "put"),
+        ("robot/sample/reset", "post"),
+        ("robot/serial", "get"),
+        ("robot/properties", "get"),
+        ("robot/properties", "put"),
+        ("robot/fetch", "get"),
+        ("robot/fetch", "post"),
+        ("robot/rest", "get"),
+        ("robot/rest", "post"),
+        ("robot/actions", "get"),
+        ("robot/logs/{name}", "get"),
+        ("action_invocations", "get"),
+        ("action_invocations/{id}", "get"),
+        ("action_invocations/{id}", "delete"),
+        ("action_invocations/{id}/output", "get"),
+        ("things/", "get"),
+        ("things", "get"),
+        ("things/{id}", "get"),
+        ("thing_descriptions/", "get"),
+    }
+    assert found == {(f"{prefix}/{path}", method) for path, method in below} | {
+        ("/.well-known/wot", "get"),
+        ("/health", "get"),
+    }
+
+
+def test_what_is_documented_is_served(client_of):
+    client = client_of({"robot": Robot})
+    for path, operations in document_of(client)["paths"].items():
+        allowed = client.options(path).headers.get("allow", "GET").lower().split(", ")
+        assert set(operations) <= set(allowed), path
+
+
+def test_a_property_is_documented(client_of):
+    paths = document_of(client_of({"robot": Robot}))["paths"]
+    read, write = paths["/robot/speed"]["get"], paths["/robot/speed"]["put"]
+    assert (read["summary"], read["description"], read["tags"]) == ("Speed", "How fast it moves.", ["robot"])
+    assert read["responses"]["200"]["content"]["application/json"]["schema"]["exclusiveMinimum"] == 0
+    assert write["requestBody"]["content"]["application/json"]["schema"]["type"] == "number"
+    assert write["requestBody"]["required"] is True
+    assert "204" in write["responses"]
+    assert "200" not in write["responses"]
+    assert "application/problem+json" in write["responses"]["4XX"]["content"]
+    assert "put" not in paths["/robot/serial"]
+
+
+def test_an_optional_property_is_documented(client_of):
+    write = document_of(client_of({"robot": Robot}))["paths"]["/robot/sample"]["put"]
+    schema = write["requestBody"]["content"]["application/json"]["schema"]
+    assert {"type": "null"} in schema["anyOf"]
+    assert write["requestBody"]["required"] is True
+
+
+def test_an_action_is_documented(client_of):
+    document = document_of(client_of({"robot": Robot}))
+    fetch, rest = document["paths"]["/robot/fetch"]["post"], document["paths"]["/robot/rest"]["post"]
+    assert fetch["summary"] == "Fetch a sample"
+    schema = document["components"]["schemas"][
+        fetch["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    ]
+    assert (set(schema["properties"]), schema["required"]) == ({"sample", "times"}, ["sample"])
+    assert "201" in fetch["responses"]
+    assert "requestBody" not in rest
+    assert "Prefer" in {parameter["name"] for parameter in rest["parameters"]}
+
+
+def test_the_document_is_made_once_and_not_before_it_is_asked_for(client_of):
+    client = client_of({"robot": Robot})
+    assert client.app.openapi_schema is None
+    first = client.get("/openapi.json")
+    assert client.app.openapi_schema is not None
+    assert client.get("/openapi.json").content == first.content
+
+
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+def test_pages_for_people(client_of, path):
+    response = client_of({"robot": Robot}).get(path)
+    assert (response.status_code, response.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "/openapi.json" in response.text
+
+
+def test_names_that_run_into_each_other_stay_apart(client_of):
+    class Short(lt.Thing):
+        @lt.action
+        def b_c(self) -> None:
+            pass
+
+        all: int = lt.property(default=1)
+
+    class Long(lt.Thing):
+        @lt.action
+        def c(self) -> None:
+            pass
+
+        @lt.action
+        def invocations(self) -> None:
+            pass
+
+        directory: int = lt.property(default=1)
+
+    document_of(client_of({"a": Short, "a_b": Long, "invocations": Long, "server": Long, "all_a": Short}))
+
+
+def test_models_of_one_name_stay_apart(client_of):
+    def model(kind: type) -> type[BaseModel]:
+        class Status(BaseModel):
+            value: kind
+
+        return Status
+
+    class Thing(lt.Thing):
+        status: model(int) = lt.property(default={"value": 1})
+
+        @lt.endpoint("get")
+        def page(self) -> model(str):
+            return {"value": "x"}
+
+    document = document_of(client_of(Thing))
+
+    def value_type(path: str) -> str:
+        schema = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+        name = schema["$ref"].rpartition("/")[2]
+        return str(document["components"]["schemas"][name]["properties"]["value"]["type"])
+
+    assert [value_type(path) for path in ("/thing/status", "/thing/page")] == ["integer", "string"]
+
+
+def test_a_thing_that_failed_is_documented_all_the_same(client_of):
+    class Broken(Robot):
+        def __init__(self, **kwargs: Any) -> None:
+            raise OSError("no robot")
+
+    document = document_of(client_of({"robot": Broken}))
+    assert {"/robot/speed", "/robot/fetch", "/robot/logs/{name}"} <= document["paths"].keys()
