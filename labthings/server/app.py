@@ -1,0 +1,144 @@
+"""The web application: affordances from a table, everything else from FastAPI, both behind the guard."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import FastAPI, Request, WebSocket
+from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from labthings.exceptions import InvalidValueError, LabThingsError, NotFoundError
+from labthings.problem_details import problem_details
+from labthings.routes.http import Receive, Scope, Send, send_nothing, send_problem
+from labthings.routes.table import Table
+from labthings.server.guard import Guard, is_preflight, permitting, preflight_headers
+
+LOGGER = logging.getLogger(__name__)
+Socket = Callable[[WebSocket], Any]
+
+
+class ServerApp(FastAPI):
+    """A FastAPI application that looks requests up in a table of affordances first.
+
+    :param table: answers requests for Things and their affordances.
+    :param sockets: what serves WebSockets, by path.
+    :param guard: says whose requests are served.
+    :param documented: makes an application that has a route for everything in the table, to document it.
+    :param directory: the path where clients find a list of what there is.
+    :param debug: whether clients are told where errors were raised.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        sockets: dict[str, Socket],
+        guard: Guard,
+        documented: Callable[[], FastAPI],
+        directory: str,
+        *,
+        debug: bool,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self._table, self._sockets, self._guard = table, sockets, guard
+        self._documented, self._directory, self._shows_tracebacks = documented, directory, debug
+        self.add_exception_handler(Exception, self._answer_error)
+        for kind in (LabThingsError, HTTPException, RequestValidationError):
+            self.add_exception_handler(kind, self._answer_error)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            try:
+                origin = self._guard.foreign_origin(scope)
+                if origin is not None:
+                    if is_preflight(scope):
+                        await send_nothing(send, headers=preflight_headers(scope, origin))
+                        return
+                    send = permitting(send, origin)
+                handler = self._table.find(scope)
+                if handler is not None:
+                    await handler(scope, receive, send)
+                    return
+            except Exception as error:  # noqa: BLE001 - the edge: every error becomes a problem document here
+                await self._send_problem(scope, send, error)
+                return
+            await self.serve_rest(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await self._serve_socket(scope, receive, send)
+        else:
+            await super().__call__(scope, receive, send)
+
+    async def serve_rest(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request with FastAPI's own routes."""
+        try:
+            await super().__call__(scope, receive, send)
+        except Exception:  # which the client has been told of; uvicorn would close the connection
+            LOGGER.exception("%s %s failed", scope["method"], scope["path"])
+
+    def openapi(self) -> dict[str, Any]:
+        """The application's OpenAPI document, affordances included."""
+        if self.openapi_schema is None:
+            self.openapi_schema = get_openapi(
+                title=self.title,
+                version=self.version,
+                summary=self.summary,
+                description=self.description,
+                terms_of_service=self.terms_of_service,
+                contact=self.contact,
+                license_info=self.license_info,
+                tags=self.openapi_tags,
+                servers=self.servers,
+                webhooks=self.webhooks.routes,
+                routes=[*self._documented().routes, *self.routes],
+            )
+        return self.openapi_schema
+
+    async def _serve_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        serve = self._sockets.get(scope["path"].removeprefix(scope.get("root_path", "")))
+        websocket = WebSocket(scope, receive, send)
+        try:
+            self._guard.foreign_origin(scope)
+            if serve is not None:
+                await serve(websocket)
+                return
+        except LabThingsError as error:
+            await self._refuse_socket(websocket, error)
+            return
+        await super().__call__(scope, receive, send)
+
+    async def _refuse_socket(self, websocket: WebSocket, error: LabThingsError) -> None:
+        if "websocket.http.response" in websocket.scope.get("extensions", {}):
+            await websocket.send_denial_response(self._response(error))
+        else:
+            await websocket.close(reason=str(error)[:120])
+
+    async def _answer_error(self, request: Request, error: Exception) -> Response:
+        return self._response(self._known(request.scope, error))
+
+    async def _send_problem(self, scope: Scope, send: Send, error: Exception) -> None:
+        if not isinstance(error, LabThingsError | HTTPException):
+            LOGGER.error("%s %s failed", scope["method"], scope["path"], exc_info=error)
+        await send_problem(send, self._known(scope, error), self._shows_tracebacks)
+
+    def _known(self, scope: Scope, error: Exception) -> Exception:
+        """The error that says best what is wrong."""
+        if isinstance(error, RequestValidationError):
+            details = [{key: each[key] for key in ("loc", "msg", "type")} for each in error.errors()]
+            text = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in details)
+            return InvalidValueError(f"{scope['path']}: {text}", details)
+        if isinstance(error, HTTPException) and error.status_code == 404 and error.detail == "Not Found":
+            directory = scope.get("root_path", "") + self._directory
+            there = self._table.names_beside(scope["path"])
+            remedy = f"There is: {', '.join(there)}." if there else f"The Things here are listed at {directory}."
+            return NotFoundError(f"There is nothing at {scope['path']}. {remedy}")
+        return error
+
+    def _response(self, error: Exception) -> Response:
+        problem = problem_details(error, self._shows_tracebacks)
+        headers = dict(getattr(error, "headers", None) or {})
+        return Response(problem.to_json(), problem.status, headers, "application/problem+json")

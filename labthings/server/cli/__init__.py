@@ -1,0 +1,99 @@
+"""The command ``labthings-server``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from labthings.server.cli.check import check_config
+from labthings.server.cli.failure import reported
+from labthings.server.cli.options import ConfigOption, DebugOption, JsonOption, require_config
+from labthings.server.cli.project import create_project
+from labthings.server.cli.schema import config_schema
+from labthings.server.cli.serve import serve
+
+app = typer.Typer(
+    name="labthings-server",
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+
+def serve_from_cli(argv: Sequence[str] | None = None) -> None:
+    """Run ``labthings-server``.
+
+    :param argv: the arguments after the program's name; those of this process by default.
+    :raises SystemExit: if the command fails, with 3 for its configuration and 2 for its arguments.
+    """
+    try:
+        app(args=None if argv is None else list(argv), prog_name="labthings-server")
+    except SystemExit as ending:
+        if ending.code:
+            raise
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            typer.echo(f"labthings {version('labthings')}")
+        except PackageNotFoundError:
+            typer.echo("labthings, not installed as a package")
+        raise typer.Exit
+
+
+@app.callback(
+    invoke_without_command=True,
+    epilog="A first project: labthings-server init my_lab, then cd my_lab, then labthings-server -c config.json",
+)
+def serve_command(
+    context: typer.Context,
+    config: ConfigOption = None,
+    json_text: JsonOption = None,
+    host: Annotated[
+        str, typer.Option(metavar="ADDRESS", help="The address to listen on. 0.0.0.0 lets other computers in.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(metavar="PORT", min=0, max=65535, help="The port to listen on.")] = 5000,
+    debug: DebugOption = False,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version, and stop.")
+    ] = False,
+) -> None:
+    """Serve laboratory instruments over HTTP and WebSocket, until interrupted with Ctrl+C."""
+    if context.invoked_subcommand is None:
+        require_config(context, config, json_text)
+        with reported(debug=debug):
+            serve(config, json_text, host, port, debug=debug)
+    elif config is not None or json_text is not None:
+        context.fail(f"Write -c and -j after '{context.invoked_subcommand}', not before it.")
+
+
+@app.command("check")
+def check_command(
+    context: typer.Context, config: ConfigOption = None, json_text: JsonOption = None, debug: DebugOption = False
+) -> None:
+    """Say whether a configuration would start, without starting it."""
+    require_config(context, config, json_text)
+    with reported(debug=debug):
+        typer.echo(check_config(config, json_text))
+
+
+@app.command("schema")
+def schema_command() -> None:
+    """Print the JSON Schema of the configuration."""
+    typer.echo(json.dumps(config_schema(), indent=2))
+
+
+@app.command("init")
+def init_command(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder to write to. It need not exist.")],
+) -> None:
+    """Write a small working project to start from."""
+    with reported():
+        typer.echo(create_project(folder))

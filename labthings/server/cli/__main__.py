@@ -1,0 +1,3 @@
+from labthings.server.cli import serve_from_cli
+
+serve_from_cli()

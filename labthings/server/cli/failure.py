@@ -1,0 +1,28 @@
+"""How a command ends that cannot do its work."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from labthings.exceptions import LabThingsError
+
+EXIT_CODE = 3
+
+
+@contextmanager
+def reported(*, debug: bool = False) -> Iterator[None]:
+    """Print an error of LabThings on stderr without a traceback, and end the command with exit code 3.
+
+    :param debug: whether to print the traceback of what caused the error, if anything did.
+    """
+    try:
+        yield
+    except LabThingsError as error:
+        if debug and error.__cause__ is not None:
+            typer.echo("".join(traceback.format_exception(error.__cause__)), err=True)
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(EXIT_CODE) from error

@@ -1,0 +1,81 @@
+"""Who may talk to the server: web pages of other sites may not, unless the configuration names them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, MutableMapping
+from typing import Any
+
+from labthings.exceptions import ForbiddenOriginError
+from labthings.routes.http import Headers, Scope, Send
+
+METHODS = b"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
+PREFLIGHT_SECONDS = b"600"
+
+
+class Guard:
+    """Refuses requests that a web browser makes for a page of another site.
+
+    :param allowed_origins: the sites whose pages may make requests, as in ``"http://panel.local:8080"``; ``"*"`` for
+        all of them.
+    """
+
+    def __init__(self, allowed_origins: Collection[str]) -> None:
+        self._allowed = frozenset(origin.rstrip("/").lower().encode("latin-1") for origin in allowed_origins)
+
+    def foreign_origin(self, scope: Scope) -> bytes | None:
+        """The other site whose page makes the request, if one does and may.
+
+        :raises ForbiddenOriginError: if one does and may not.
+        """
+        origin = host = None
+        for name, value in scope["headers"]:
+            if name == b"origin":
+                origin = value
+            elif name == b"host":
+                host = value
+        if origin is None or self._is_own(scope, origin, host):
+            return None
+        if b"*" in self._allowed or origin.lower() in self._allowed:
+            return bytes(origin)
+        raise ForbiddenOriginError(
+            f"Web pages of {origin.decode('latin-1')} may not use this server. "
+            "To let them, add that to `allowed_origins` in the server's configuration."
+        )
+
+    def _is_own(self, scope: Scope, origin: bytes, host: bytes | None) -> bool:
+        scheme = str(scope["scheme"]).replace("ws", "http")
+        return host is not None and origin.lower() == b"%b://%b" % (scheme.encode(), host.lower())
+
+
+def is_preflight(scope: Scope) -> bool:
+    """Whether a browser asks beforehand what a page of another site may do."""
+    return scope["method"] == "OPTIONS" and any(
+        name == b"access-control-request-method" for name, _ in scope["headers"]
+    )
+
+
+def preflight_headers(scope: Scope, origin: bytes) -> Headers:
+    """The answer to that."""
+    asked = next((value for name, value in scope["headers"] if name == b"access-control-request-headers"), b"")
+    return [
+        *_permission(origin),
+        (b"access-control-allow-methods", METHODS),
+        (b"access-control-allow-headers", asked),
+        (b"access-control-max-age", PREFLIGHT_SECONDS),
+    ]
+
+
+def permitting(send: Send, origin: bytes) -> Send:
+    """Send answers that let a page of another site read them."""
+
+    async def send_permitted(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            exposed = (b"access-control-expose-headers", b"Location, Preference-Applied, ETag, Link")
+            message = {**message, "headers": [*message.get("headers", ()), *_permission(origin), exposed]}
+        await send(message)
+
+    return send_permitted
+
+
+def _permission(origin: bytes) -> Headers:
+    return [(b"access-control-allow-origin", origin), (b"vary", b"Origin")]
