@@ -1,0 +1,133 @@
+"""One run of an action on a server, until its end."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from labthings.client.addresses import Addresses
+from labthings.client.connection import Connection, Response
+from labthings.client.errors import checked, exception, problem_from
+from labthings.client.log_relay import LogRelay
+from labthings.exceptions import (
+    FailedToInvokeActionError,
+    InvocationCancelledError,
+    LabThingsError,
+    ServerActionError,
+)
+from labthings.thing_description.model import Link
+
+LOGGER = logging.getLogger("labthings.client")
+
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 0.5  # seconds between questions to a server that answers them at once
+PATIENCE = 10.0  # seconds that a server may be out of reach while an action is waited for
+
+
+class InvocationReport(BaseModel):
+    """What a server tells of an invocation."""
+
+    model_config = ConfigDict(defer_build=True)
+
+    status: str
+    href: str | None = None
+    links: list[Link] = []
+    output: Any = None
+    log: list[dict[str, Any]] = []
+    error: Any = None
+
+    @property
+    def has_ended(self) -> bool:
+        return self.status not in {"pending", "running"}
+
+    @property
+    def address(self) -> str | None:
+        """Where to ask for it again."""
+        return self.href or next((link.href for link in self.links if link.rel == "self"), None)
+
+
+class RemoteInvocation:
+    """Follows an invocation.
+
+    :param label: the names of the Thing and the action.
+    :param started: the server's answer to the request that started it.
+    :param relay: logs what the server logs.
+    """
+
+    def __init__(
+        self, label: str, started: Response, addresses: Addresses, connection: Connection, relay: LogRelay
+    ) -> None:
+        self._label = label
+        self._connection = connection
+        self._relay = relay
+        self._waiting, self._cancelling = f"Waiting for {label}", f"Cancelling {label}"
+        self._report = self._read(started, FailedToInvokeActionError)
+        href = self._report.address or started.headers.get("location")
+        self._url = addresses.absolute(href, str(started.url)) if href else None
+
+    def wait(self) -> None:
+        """Wait until it has ended."""
+        pause = SHORTEST_PAUSE
+        while not self._report.has_ended:
+            asked_at = time.monotonic()
+            self._report = self._read(checked(self._ask(), ServerActionError, self._waiting), ServerActionError)
+            if time.monotonic() - asked_at < self._connection.wait / 2 and not self._report.has_ended:
+                time.sleep(pause)  # the server does not know how to wait
+                pause = min(1.5 * pause, LONGEST_PAUSE)
+
+    def cancel(self) -> None:
+        """Ask the server to end it, and log it if that fails."""
+        if self._report.has_ended or self._url is None:
+            return
+        try:
+            response = self._connection.send("DELETE", self._url, self._cancelling, ServerActionError)
+            if response.status_code != 409:  # it may have ended meanwhile
+                checked(response, ServerActionError, self._cancelling)
+        except LabThingsError as error:
+            LOGGER.warning("%s", error)
+
+    def output(self) -> Any:
+        """What it returned, once it has ended."""
+        if self._report.status == "completed":
+            return self._report.output
+        if self._report.status == "cancelled":
+            raise InvocationCancelledError(f"{self._label} was cancelled.")
+        problem = problem_from(self._report.error or _logged_error(self._report.log), 500)
+        raise exception(ServerActionError, f"{self._label} failed: {problem.title}: {problem.detail}", problem)
+
+    def _ask(self) -> Response:
+        """Ask for its state, patiently: an action may take hours, a network now and then a moment."""
+        if self._url is None:
+            raise ServerActionError(f"The server does not tell where to ask what became of {self._label}.")
+        url = f"{self._url}{'&' if '?' in self._url else '?'}wait={self._connection.wait:g}"
+        lost_at = None
+        while True:
+            try:
+                return self._connection.send("GET", url, self._waiting, ServerActionError)
+            except ServerActionError as error:
+                lost_at = lost_at or time.monotonic()
+                if time.monotonic() - lost_at >= PATIENCE:
+                    raise
+                LOGGER.warning("%s (trying again)", error)
+                time.sleep(LONGEST_PAUSE)
+
+    def _read(self, response: Response, error: type[LabThingsError]) -> InvocationReport:
+        try:
+            report = InvocationReport.model_validate_json(response.content)
+        except ValidationError as cause:
+            raise error(f"{self._waiting} failed: {response.url} does not answer with an invocation.") from cause
+        self._relay.relay(report.log)
+        return report
+
+
+def _logged_error(log: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The error that older servers tell of in the log alone."""
+    logged: dict[str, Any] = next((each for each in reversed(log) if each.get("levelno", 0) >= logging.ERROR), {})
+    return {
+        "title": logged.get("exception_type") or "Error",
+        "detail": logged.get("message"),
+        "traceback": logged.get("traceback"),
+    }

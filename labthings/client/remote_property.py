@@ -1,0 +1,60 @@
+"""A property of a Thing on a server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from labthings.client.addresses import Addresses, Target
+from labthings.client.connection import Connection, from_json, to_json
+from labthings.client.errors import checked
+from labthings.exceptions import ClientPropertyError, ReadOnlyClientPropertyError
+from labthings.thing_description.model import PropertyAffordance
+
+JSON_HEADERS = {"content-type": "application/json"}
+
+
+class RemoteProperty:
+    """Reads and writes a property.
+
+    :param label: the names of the Thing and the property.
+    :param url_type: what the HTTP client makes of URLs, to be made once instead of for each request.
+    """
+
+    def __init__(
+        self,
+        label: str,
+        affordance: PropertyAffordance,
+        addresses: Addresses,
+        connection: Connection,
+        url_type: type[Any],
+    ) -> None:
+        self._label = label
+        self._connection = connection
+        reading = None if affordance.write_only else addresses.target(affordance, "readproperty", "GET")
+        writing = None if affordance.read_only else addresses.target(affordance, "writeproperty", "PUT")
+        self._read_method, self._read_url = _request(reading, url_type)
+        self._write_method, self._write_url = _request(writing, url_type)
+        self._reading = f"Reading {label}"
+        self._writing = f"Writing {label}"
+
+    def read(self) -> Any:
+        """Read its value."""
+        if self._read_method is None:
+            raise ClientPropertyError(f"{self._label} cannot be read.")
+        response = self._connection.send(self._read_method, self._read_url, self._reading, ClientPropertyError)
+        if response.status_code != 200:
+            checked(response, ClientPropertyError, self._reading)
+        return from_json(response, ClientPropertyError, self._reading)
+
+    def write(self, value: Any) -> None:
+        """Write a value."""
+        if self._write_method is None:
+            raise ReadOnlyClientPropertyError(f"{self._label} is read-only.")
+        response = self._connection.send(
+            self._write_method, self._write_url, self._writing, ClientPropertyError, to_json(value), JSON_HEADERS
+        )
+        checked(response, ClientPropertyError, self._writing)
+
+
+def _request(target: Target | None, url_type: type[Any]) -> tuple[str | None, Any]:
+    return (target.method, url_type(target.url)) if target else (None, None)
