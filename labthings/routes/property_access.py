@@ -43,8 +43,7 @@ class PropertyAccess:
         except Exception:  # noqa: BLE001 - reading it again tells what is wrong
             return None
         self._last_size = len(body)
-        if self._read_failures.is_failing:
-            self._read_failures.works()
+        self._read_failures.works()
         return body
 
     def write_at_once(self, document: bytes) -> bool:

@@ -94,11 +94,6 @@ class FailureLog:
         shown.__cause__ = error
         return shown
 
-    @property
-    def is_failing(self) -> bool:
-        """Whether it failed the last time."""
-        return self._last is not None
-
     def works(self) -> None:
         """Note that nothing is wrong (any more)."""
         if self._last is not None:
