@@ -1,0 +1,58 @@
+"""Marks in pydantic's schemas, by which a type that holds arrays can be told from others without importing numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, TypeAlias
+
+from pydantic import TypeAdapter
+
+ARRAY, ARRAYS_INSIDE = "labthings_array", "labthings_arrays_inside"
+"""Keys of the ``metadata`` of a schema: of an array, and of a container that may have arrays in it."""
+
+Kind: TypeAlias = Literal["array", "arrays", "bytes", "json"]
+
+_WRAPPERS = {"definitions", "function-before", "function-after", "function-wrap", "default"}
+_NOT_SCHEMAS = {"default", "expected", "metadata"}
+
+
+def holds_arrays(adapter: TypeAdapter[Any]) -> bool:
+    """Whether values of a type may be numpy arrays, or have them inside."""
+    return any(_marks(adapter.core_schema))
+
+
+def kind_of(adapter: TypeAdapter[Any]) -> Kind:
+    """What values of a type are.
+
+    :return: ``array`` if each of them is a numpy array, ``arrays`` if they may hold some, ``bytes`` if they are bytes,
+        ``json`` otherwise.
+    """
+    schema = _unwrapped(adapter.core_schema)
+    if ARRAY in _metadata(schema):
+        return "array"
+    return "bytes" if schema.get("type") == "bytes" else "arrays" if holds_arrays(adapter) else "json"
+
+
+def _unwrapped(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    while schema.get("type") in _WRAPPERS and ARRAY not in _metadata(schema):
+        schema = schema["schema"]
+    return schema
+
+
+def _metadata(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    return schema.get("metadata") or {}
+
+
+def _marks(schema: Any) -> Iterator[bool]:
+    """Something true, where a part of a schema is marked."""
+    waiting, seen = [schema], set()
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, list | tuple):
+            waiting.extend(part)
+        elif isinstance(part, Mapping) and id(part) not in seen:
+            seen.add(id(part))
+            metadata = part.get("metadata")
+            if isinstance(metadata, Mapping):
+                yield not metadata.keys().isdisjoint((ARRAY, ARRAYS_INSIDE))
+            waiting.extend(each for key, each in part.items() if key not in _NOT_SCHEMAS)
