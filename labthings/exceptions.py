@@ -22,10 +22,11 @@ LabThingsError
  x GlobalLockBusyError
  x InvocationError                      raise it (or a subclass) in an action to end it without a traceback
  x NoInvocationContextError
- x MediaTypeMismatchError, NoUrlForContextError
+ x MediaTypeMismatchError, NoUrlForContextError, StorageFullError, BlobTransferError
+ x InvalidFrameError, NoFrameError, StreamEndedError
  x RequestError                         an HTTP request that cannot be served
-    - NotFoundError, MethodNotAllowedError, InvocationEndedError, InvocationNotEndedError,
-      UnsupportedMediaTypeError, BodyTooLargeError, ForbiddenOriginError
+    - NotFoundError, MethodNotAllowedError, InvocationEndedError, InvocationNotEndedError, BlobGoneError,
+      UnsupportedMediaTypeError, NotAcceptableError, BodyTooLargeError, RangeNotSatisfiableError, ForbiddenOriginError
  x ClientPropertyError                  raised by ThingClient, as are the next three
     - ReadOnlyClientPropertyError
  x FailedToInvokeActionError, ServerActionError, ThingUnavailableError
@@ -84,7 +85,14 @@ class BusyError(LabThingsError, RuntimeError):
 
 
 class ConfigurationError(LabThingsError, ValueError):
-    """The configuration of a server cannot be used."""
+    """The configuration of a server cannot be used.
+
+    :param errors: what is wrong and where: dictionaries with ``loc``, ``msg`` and ``type``.
+    """
+
+    def __init__(self, message: str, errors: Sequence[dict[str, Any]] = ()) -> None:
+        super().__init__(message)
+        self.errors = list(errors)
 
 
 class LogConfigurationError(LabThingsError, RuntimeError):
@@ -230,6 +238,30 @@ class NoUrlForContextError(LabThingsError, RuntimeError):
     """A URL was asked for outside a request."""
 
 
+class StorageFullError(LabThingsError, OSError):
+    """There is no room on the disk: the server's for what was sent, or this computer's for what is downloaded."""
+
+    status_code = 507
+
+
+class BlobTransferError(LabThingsError, ConnectionError):
+    """The bytes of a blob could not be downloaded or uploaded."""
+
+
+class InvalidFrameError(LabThingsError, ValueError):
+    """What was added to a stream is not a JPEG, or cannot be made one."""
+
+
+class NoFrameError(LabThingsError, LookupError):
+    """A stream does not have that frame any more, or not yet."""
+
+
+class StreamEndedError(LabThingsError, RuntimeError):
+    """No more frames come, because the stream or its server has stopped."""
+
+    status_code = 503
+
+
 # --- requests -----------------------------------------------------------------------------------------------
 
 
@@ -248,6 +280,12 @@ class RequestError(LabThingsError):
 
 class NotFoundError(RequestError, LookupError):
     """There is nothing of that name."""
+
+    status_code = 404
+
+
+class BlobGoneError(RequestError, LookupError):
+    """The bytes of a blob are no longer there."""
 
     status_code = 404
 
@@ -276,10 +314,22 @@ class BodyTooLargeError(RequestError):
     status_code = 413
 
 
+class RangeNotSatisfiableError(RequestError):
+    """A client asks for a part of some bytes that is not there."""
+
+    status_code = 416
+
+
 class UnsupportedMediaTypeError(RequestError):
-    """The request's body is not JSON."""
+    """The request's body is of a media type that is not taken there."""
 
     status_code = 415
+
+
+class NotAcceptableError(RequestError):
+    """The value has no form that the client accepts."""
+
+    status_code = 406
 
 
 class ForbiddenOriginError(RequestError):

@@ -5,9 +5,9 @@ from http import HTTPStatus
 import httpx
 import pytest
 
-from labthings.client.errors import checked, problem_of
 from labthings.exceptions import ClientPropertyError, GlobalLockBusyError
 from labthings.problem_details import ProblemDetails
+from labthings.problem_reports import checked, problem_of
 
 HTTP_422 = HTTPStatus(422).phrase  # Python 3.13 has another
 

@@ -1,4 +1,4 @@
-"""What a server says went wrong, as exceptions."""
+"""Problems as servers report them, as exceptions."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import pydantic_core
 
-from labthings.client.connection import Response
 from labthings.exceptions import GlobalLockBusyError, LabThingsError
+from labthings.http_client import Response
 from labthings.problem_details import ProblemDetails
 
 LONGEST_TEXT = 500  # characters of an answer that is no JSON
