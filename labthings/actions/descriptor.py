@@ -17,6 +17,7 @@ from labthings.base_descriptor import BaseDescriptor, Host
 from labthings.exceptions import UnserialisableTypeError
 from labthings.introspection import types_of
 from labthings.properties.base import refused_types, typed_dictionary
+from labthings.types.markers import holds_arrays
 
 Params = ParamSpec("Params")
 ReturnType = TypeVar("ReturnType")
@@ -105,6 +106,11 @@ class ActionDescriptor(BaseDescriptor[Any, Any], Generic[Params, ReturnType]):
             return TypeAdapter(returned)
 
     @cached_property
+    def returns_arrays(self) -> bool:
+        """Whether there may be numpy arrays in what the action returns."""
+        return self.output_adapter is not None and holds_arrays(self.output_adapter)
+
+    @cached_property
     def positional_only(self) -> tuple[str, ...]:
         """The names of parameters that can't be given by name in Python, though clients do."""
         return tuple(each.name for each in self._parameters if each.kind is Parameter.POSITIONAL_ONLY)
@@ -141,7 +147,7 @@ class ActionDescriptor(BaseDescriptor[Any, Any], Generic[Params, ReturnType]):
             if parameter.default is Parameter.empty:
                 yield parameter.name, Required[annotation]
             else:
-                yield parameter.name, NotRequired[Annotated[annotation, Field(default=parameter.default)]]
+                yield parameter.name, NotRequired[Annotated[annotation, _default(parameter.default)]]
 
     def _described(self, name: str) -> Any:
         """A parameter's type, with what the docstring says of it where the annotation says nothing."""
@@ -159,3 +165,10 @@ class ActionDescriptor(BaseDescriptor[Any, Any], Generic[Params, ReturnType]):
         assert lock is not None
         async with lock.hold_async():
             return await self.function(obj, *args, **kwargs)
+
+
+def _default(value: Any) -> Any:
+    """A field with a default, which is copied if it can be changed."""
+    if hasattr(value, "tolist"):  # numpy's arrays and numbers, which cannot be written in a schema as they are
+        return Field(default_factory=value.copy, json_schema_extra={"default": value.tolist()})
+    return Field(default=value)

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from labthings.actions.descriptor import ActionDescriptor
 from labthings.base_descriptor import DescriptorInfo, InfoCollection
 from labthings.exceptions import InvalidValueError
-from labthings.properties.base import parsed, serialised
+from labthings.properties.base import parsed, serialised, told_plainly
 
 
 class ActionInfo(DescriptorInfo[ActionDescriptor[Any, Any]]):
@@ -80,6 +80,18 @@ class ActionInfo(DescriptorInfo[ActionDescriptor[Any, Any]]):
         :raises InvalidReturnValueError: if it does not fit the type, or has no JSON form.
         """
         return serialised(self.output_adapter or _NOTHING, output, self)
+
+    @property
+    def returns_arrays(self) -> bool:
+        """Whether there may be numpy arrays in what it returns."""
+        return self.descriptor.returns_arrays
+
+    def output_to_plain(self, output: Any) -> Any:
+        """What the action returned, in mappings, lists, strings, numbers, arrays.
+
+        :raises InvalidReturnValueError: if it does not fit the type, or cannot be told so.
+        """
+        return told_plainly(self.output_adapter or _NOTHING, output, self)
 
     def call(self, arguments: dict[str, Any]) -> Any:
         """Run the action's code with validated arguments."""

@@ -15,10 +15,14 @@ from typing import Any
 import pydantic_core
 
 from labthings.actions.info import ActionInfo
+from labthings.actions.output import Output, input_of, output_of
 from labthings.exceptions import GlobalLockBusyError, InvocationCancelledError, InvocationError
 from labthings.global_lock import GlobalLock
 from labthings.invocation_contexts import InvocationContext, Progress, use_invocation_context
+from labthings.outputs.blob_data import LocalData
 from labthings.problem_details import ProblemDetails, printable, problem_details, text_of
+from labthings.retention import Sizes
+from labthings.url_for import with_address
 
 PROGRESS_SECONDS = 0.1  # how often observers are told of progress at most
 
@@ -55,13 +59,13 @@ class Invocation:
         self._progress: Progress | None = None
         self.id = str(self._context.id)
         self.error: ProblemDetails | None = None
-        self.output_json: bytes | None = None
+        self.output: Output | None = None
         self.time_requested = _now()
         self.time_started: str | None = None
         self.time_completed: str | None = None
         self._interface = info.thing._thing_server_interface
         self._arguments = arguments
-        self._input_json = info.input_to_json(arguments)
+        self._input = input_of(info, arguments)
         self._debug, self._lock_log_level = debug, lock_log_level
         self._begun = threading.Lock()  # taken once: by the thread that runs it, or to cancel it before that
         self._is_cancelled = False
@@ -132,7 +136,7 @@ class Invocation:
         return self._context
 
     def _complete(self, output: Any) -> None:
-        self.output_json = self.info.output_to_json(output)
+        self.output = output_of(self.info, output)
         self._end(InvocationStatus.COMPLETED)
 
     def _fail(self, error: BaseException) -> None:
@@ -166,6 +170,24 @@ class Invocation:
     @property
     def _lock(self) -> GlobalLock | None:
         return self._interface.global_lock if self.info.descriptor.takes_global_lock else None
+
+    # --- what it keeps ------------------------------------------------------------------------------------------
+
+    @property
+    def blobs(self) -> tuple[LocalData, ...]:
+        """The blobs that it was given and returned, which live as long as it is kept."""
+        given, returned = self._input.blobs, () if self.output is None else self.output.blobs
+        return given + returned if returned else given
+
+    @property
+    def sizes(self) -> Sizes:
+        """How much room its input and output take."""
+        given, returned = self._input.sizes, _NO_SIZE if self.output is None else self.output.sizes
+        return Sizes(
+            given.in_memory + returned.in_memory,
+            given.in_files + returned.in_files,
+            given.open_files + returned.open_files,
+        )
 
     # --- waiting for its end, in the event loop -----------------------------------------------------------------
 
@@ -207,17 +229,26 @@ class Invocation:
         }
         return told | self._told_progress
 
-    def to_json(self, url: str) -> bytes:
+    def to_json(self, url: str, *, without_arrays: bool = False) -> bytes:
         """All there is to tell of it.
 
         :param url: the URL of all invocations, ending in a slash.
+        :param without_arrays: whether to leave out an output that has arrays in it.
         """
         told = self.summary(url)
         told["log"] = [self._log_entry(record) for record in tuple(self._log)]
         if self.error is not None:
             told["error"] = self.error.as_dict()
-        body = pydantic_core.to_json(told)[:-1]
-        return b'%b,"input":%b,"output":%b}' % (body, self._input_json, self.output_json or b"null")
+        parts = [pydantic_core.to_json(told)[:-1], b',"input":', self._input.json]
+        if not (without_arrays and self.has_large_output):
+            parts += [b',"output":', b"null" if self.output is None else self.output.json]
+        body = b"".join([*parts, b"}"])
+        return with_address(body, url.removesuffix("/action_invocations/")) if self.blobs else body
+
+    @property
+    def has_large_output(self) -> bool:
+        """Whether there are arrays in its output, so that making JSON of it takes time."""
+        return self.output is not None and self.output.holds_arrays
 
     @property
     def _told_progress(self) -> dict[str, Any]:
@@ -265,3 +296,4 @@ def _resolve(future: asyncio.Future[None]) -> None:
 
 
 _NOTHING = nullcontext()
+_NO_SIZE = Sizes()

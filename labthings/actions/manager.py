@@ -3,22 +3,38 @@
 from __future__ import annotations
 
 import asyncio
-import heapq
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
-from itertools import count
 from typing import Any
 
 from labthings.actions.info import ActionInfo
 from labthings.actions.invocation import Invocation
+from labthings.actions.spool import Spool
+from labthings.client_blobs import SECONDS_TO_DOWNLOAD
 from labthings.exceptions import InvocationEndedError, NotFoundError, ServerNotRunningError
+from labthings.retention import Limits, Retention, Sizes
 from labthings.workers import Lane, LoopCalls, Workers
 
 LOGGER = logging.getLogger(__name__)
 MOST_RUNNING = 16  # of one action at once; more wait, so that a flood of requests cannot use up the threads
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """What is kept of invocations that have ended.
+
+    :param limits: how much, whatever their retention times.
+    :param spool_size: blobs of more bytes than this are moved from memory to files.
+    :param spool_folder: where those are; by default, where the system has temporary files.
+    """
+
+    limits: Limits = Limits(10_000, Sizes(2**28, 2**34, 256))  # noqa: RUF009 - it is immutable
+    spool_size: int = 2**22
+    spool_folder: str | None = None
 
 
 class ActionManager:
@@ -27,24 +43,22 @@ class ActionManager:
     It belongs to the event loop.
 
     :param loop_calls: how threads call back to the event loop.
-    :param most_ended: how many ended invocations to keep, whatever their retention times.
+    :param keeping: what is kept of those that have ended.
     :param debug: whether clients are told where errors were raised.
     :param lock_log_level: the level at which it is logged that an action did not run because of the global lock.
     """
 
     def __init__(
-        self, loop_calls: LoopCalls, *, most_ended: int = 10_000, debug: bool = False, lock_log_level: int = 40
+        self, loop_calls: LoopCalls, keeping: Keeping | None = None, *, debug: bool = False, lock_log_level: int = 40
     ) -> None:
         self._loop_calls = loop_calls
-        self._most_ended = most_ended
+        keeping = keeping or Keeping()
         self._options: dict[str, Any] = {"debug": debug, "lock_log_level": lock_log_level}
         self._invocations: OrderedDict[str, Invocation] = OrderedDict()
         self._lanes: dict[tuple[str, str], Lane] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._expiry: list[tuple[float, int, str]] = []  # a heap of when to forget which
-        self._numbers = count()
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
+        self._retention = Retention("ended actions", keeping.limits, self._forget, self._label)
+        self._spool = Spool(keeping.spool_size, keeping.spool_folder, keeping.limits.sizes.in_memory)
         self._stopping = False
 
     @property
@@ -111,14 +125,12 @@ class ActionManager:
             if not await invocation.wait(deadline - time.monotonic()):
                 LOGGER.error("%s goes on although it was cancelled: it is left behind.", invocation.info)
             invocation.release_waiters()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._retention.stop()
 
     def start(self) -> None:
         """Take invocations (again)."""
         self._stopping = False
-        self._expire()
+        self._retention.start(self._loop_calls.loop)
 
     def _running(self) -> Iterator[Invocation]:
         return (each for each in self._invocations.values() if not each.status.has_ended)
@@ -133,38 +145,44 @@ class ActionManager:
         try:
             invocation.run()
         finally:
-            try:
-                self._loop_calls.call_soon(self._ended, invocation)
-            except ServerNotRunningError:
-                LOGGER.warning("%s ended after the server had stopped.", invocation.info)
+            self._end(invocation)
 
     async def _run_async(self, invocation: Invocation) -> None:
         await invocation.run_async()
-        self._ended(invocation)
+        if self._spool.takes(invocation):
+            await asyncio.to_thread(self._end, invocation)
+        else:
+            self._ended(invocation, invocation.sizes)
 
-    def _ended(self, invocation: Invocation) -> None:
+    def _end(self, invocation: Invocation) -> None:
+        """Have its end told, and then its large blobs moved to files, since that takes time. Not for the event loop."""
+        if self._stopping or not self._spool.takes(invocation):
+            self._call_loop(invocation, self._ended, invocation.sizes)
+            return
+        with self._spool.room_for(invocation):
+            self._call_loop(invocation, self._ended, self._spool.sizes_to_be(invocation))
+            self._spool.move(invocation)
+        self._call_loop(invocation, self._moved)
+
+    def _call_loop(self, invocation: Invocation, function: Callable[..., None], *args: object) -> None:
+        try:
+            self._loop_calls.call_soon(function, invocation, *args)
+        except ServerNotRunningError:
+            LOGGER.warning("%s ended after the server had stopped.", invocation.info)
+
+    def _ended(self, invocation: Invocation, sizes: Sizes) -> None:
         invocation.release_waiters()
-        forget_at = time.monotonic() + invocation.info.retention_time
-        heapq.heappush(self._expiry, (forget_at, next(self._numbers), invocation.id))
-        while len(self._expiry) > self._most_ended:
-            self._forget_first()
-        if self._timer is None or forget_at < self._timer_at:
-            self._set_timer()
+        seconds = invocation.info.retention_time
+        if invocation.blobs:  # whoever is told of them must be able to download them
+            seconds = max(seconds, SECONDS_TO_DOWNLOAD)
+        self._retention.add(invocation.id, seconds, sizes)
 
-    def _expire(self) -> None:
-        self._timer = None
-        while self._expiry and self._expiry[0][0] <= time.monotonic():
-            self._forget_first()
-        self._set_timer()
+    def _moved(self, invocation: Invocation) -> None:
+        self._retention.resize(invocation.id, invocation.sizes)
 
-    def _forget_first(self) -> None:
-        _, _, id = heapq.heappop(self._expiry)
+    def _forget(self, id: str) -> None:
         self._invocations.pop(id, None)
 
-    def _set_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._expiry and not self._stopping:
-            self._timer_at = self._expiry[0][0]
-            self._timer = self._loop_calls.loop.call_later(max(0.0, self._timer_at - time.monotonic()), self._expire)
+    def _label(self, id: str) -> str:
+        invocation = self._invocations[id]
+        return f"The invocation of {invocation.info} that ended at {invocation.time_completed}"

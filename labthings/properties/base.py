@@ -16,11 +16,14 @@ from labthings.exceptions import (
     FeatureNotAvailableError,
     InvalidReturnValueError,
     InvalidValueError,
+    MediaTypeMismatchError,
     MissingDefaultError,
     ReadOnlyPropertyError,
     UnserialisableTypeError,
     UnsupportedConstraintError,
 )
+from labthings.types.markers import kind_of
+from labthings.types.plain_values import plain
 
 CONSTRAINTS = frozenset({"gt", "ge", "lt", "le", "multiple_of", "allow_inf_nan", "min_length", "max_length", "pattern"})
 
@@ -85,7 +88,13 @@ class BaseProperty(FieldTypedBaseDescriptor[Owner, Value]):
         """
         constrained_type = self.constrained_type
         with refused_types(self._qualified_name):
-            return TypeAdapter(constrained_type)
+            adapter: TypeAdapter[Any] = TypeAdapter(constrained_type)
+        if self._constraints and kind_of(adapter) == "array":
+            raise UnsupportedConstraintError(
+                f"'{self._qualified_name}' is an array, so {', '.join(self._constraints)} does not apply. "
+                "Annotate it with `ArrayType` for its shape and the type of its elements."
+            )
+        return adapter
 
     @property
     def constrained_type(self) -> Any:
@@ -209,19 +218,22 @@ def _is_whole_number(fault: Mapping[str, Any]) -> bool:
 
 def invalid_value(name: str, error: ValidationError) -> InvalidValueError:
     """pydantic's error, as one that names the affordance."""
-    errors = [
-        {"loc": list(each["loc"]), "msg": each["msg"], "type": each["type"]}
-        for each in error.errors(include_url=False, include_context=False, include_input=False)
-    ]
-    return InvalidValueError(f"{name}: {summary(error)}", errors)
+    return InvalidValueError(f"{name}: {summary(error)}", _faults(error))
 
 
 def summary(error: ValidationError) -> str:
     """pydantic's error, in one line."""
     return "; ".join(
-        ".".join(map(str, each["loc"])) + (": " if each["loc"] else "") + each["msg"]
-        for each in error.errors(include_url=False, include_context=False, include_input=False)
+        ".".join(map(str, each["loc"])) + (": " if each["loc"] else "") + each["msg"] for each in _faults(error)
     )
+
+
+def _faults(error: ValidationError) -> list[dict[str, Any]]:
+    """What is wrong and where, without pydantic's words before the message of a `ValueError`."""
+    return [
+        {"loc": list(each["loc"]), "msg": each["msg"].removeprefix("Value error, "), "type": each["type"]}
+        for each in error.errors(include_url=False, include_context=False, include_input=False)
+    ]
 
 
 @contextmanager
@@ -231,6 +243,8 @@ def refused_types(name: str) -> Iterator[None]:
         yield
     except PydanticSchemaGenerationError as error:
         reason = str(error).partition("\n")[0]
+        if "numpy.ndarray" in reason:
+            reason = "Annotate arrays with `labthings.types.numpy.NDArray`."
         raise UnserialisableTypeError(f"The type of '{name}' has no JSON form. {reason}") from error
     except TypeError as error:
         raise UnsupportedConstraintError(f"A constraint of '{name}' does not apply to its type: {error}") from error
@@ -243,13 +257,50 @@ def serialised(adapter: TypeAdapter[Any], value: Any, name: object, validate: bo
     :param validate: whether the value may not fit the type.
     :raises InvalidReturnValueError: if it does not fit the type, or has no JSON form.
     """
+    if validate:
+        value = checked(adapter, value, name)
     try:
-        if validate:
-            value = adapter.validator.validate_python(value)
         return adapter.serializer.to_json(value, by_alias=True, warnings="error")
+    except ValueError as error:  # pydantic-core's serialisation errors
+        told = f"'{name}' returned a value that has no JSON form: {error}{_hint(error)}"
+        raise InvalidReturnValueError(told) from error
+
+
+def told_plainly(adapter: TypeAdapter[Any], value: Any, name: object, validate: bool = True) -> Any:
+    """What a Thing's own code returned, in mappings, lists, strings, numbers, arrays; or bytes.
+
+    :param name: the affordance, for the error's message.
+    :param validate: whether the value may not fit the type.
+    :raises InvalidReturnValueError: if it does not fit the type, or cannot be told so.
+    """
+    if validate:
+        value = checked(adapter, value, name)
+    try:
+        return plain(adapter, value)
+    except ValueError as error:  # pydantic-core's serialisation errors
+        told = f"'{name}' returned a value that cannot be sent: {error}{_hint(error)}"
+        raise InvalidReturnValueError(told) from error
+
+
+def checked(adapter: TypeAdapter[Any], value: Any, name: object) -> Any:
+    """What a Thing's own code returned, as its type.
+
+    :param name: the affordance, for the error's message.
+    :raises InvalidReturnValueError: if it does not fit the type.
+    :raises MediaTypeMismatchError: if it is a blob of another media type.
+    """
+    try:
+        return adapter.validator.validate_python(value)
     except ValidationError as error:
+        for each in error.errors(include_url=False, include_input=False):
+            cause = each.get("ctx", {}).get("error")
+            if isinstance(cause, MediaTypeMismatchError):
+                raise MediaTypeMismatchError(f"'{name}' returned another media type: {cause}") from error
         raise InvalidReturnValueError(
             f"'{name}' returned a value that does not fit its type: {summary(error)}"
         ) from error
-    except ValueError as error:  # pydantic-core's serialisation errors
-        raise InvalidReturnValueError(f"'{name}' returned a value that has no JSON form: {error}") from error
+
+
+def _hint(error: ValueError) -> str:
+    is_numpys = "<class 'numpy." in str(error)
+    return ". Numpy's numbers and arrays may be in a `labthings.types.numpy.DenumpifyingDict`" if is_numpys else ""

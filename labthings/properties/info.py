@@ -6,12 +6,14 @@ from collections.abc import Callable
 from typing import Any
 
 from pydantic import BaseModel, RootModel, TypeAdapter
+from pydantic.errors import PydanticUndefinedAnnotation
 
 from labthings.base_descriptor import DescriptorInfo, InfoCollection
-from labthings.properties.base import BaseProperty, serialised
+from labthings.properties.base import BaseProperty, serialised, told_plainly
 from labthings.properties.data import DataProperty
 from labthings.properties.functional import FunctionalProperty
 from labthings.properties.settings import BaseSetting
+from labthings.types.markers import Kind, kind_of
 
 AnyProperty = BaseProperty[Any, Any]
 
@@ -28,6 +30,14 @@ class PropertyInfo(DescriptorInfo[AnyProperty]):
     def adapter(self) -> TypeAdapter[Any]:
         """Validates and serialises its values."""
         return self.descriptor.adapter
+
+    @property
+    def kind(self) -> Kind:
+        """Whether its values are arrays, hold arrays, are bytes, or are none of these."""
+        try:
+            return kind_of(self.adapter)
+        except (NameError, PydanticUndefinedAnnotation):  # a forward reference: it is looked up when it is needed
+            return "json"
 
     @property
     def readonly(self) -> bool:
@@ -125,6 +135,13 @@ class PropertyInfo(DescriptorInfo[AnyProperty]):
         :raises InvalidReturnValueError: if it does not fit the type, or has no JSON form.
         """
         return serialised(self.adapter, value, self, validate=self._may_not_fit)
+
+    def to_plain(self, value: Any) -> Any:
+        """A value of the property, in mappings, lists, strings, numbers, arrays; or bytes.
+
+        :raises InvalidReturnValueError: if it does not fit the type, or cannot be told so.
+        """
+        return told_plainly(self.adapter, value, self, validate=self._may_not_fit)
 
     @property
     def takes_no_lock(self) -> bool:
