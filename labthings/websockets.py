@@ -16,7 +16,9 @@ from starlette.websockets import WebSocketDisconnect
 
 from labthings.exceptions import LabThingsError, PropertyNotObservableError
 from labthings.message_broker import Inbox, Message, MessageBroker, MessagesLost, Subscriber
+from labthings.routes.http import base_url
 from labthings.thing import Thing
+from labthings.url_for import PLACEHOLDER
 
 LOGGER = logging.getLogger(__name__)
 ERRORS = "https://w3c.github.io/web-thing-protocol/errors"
@@ -71,7 +73,8 @@ async def relay_notifications_to_websocket(
         if isinstance(message, MessagesLost):
             await websocket.send_text(f'{{"messageType":"messagesLost","data":{{"count":{message.count}}}}}')
         else:
-            await websocket.send_text(message.encoded(_encode))
+            text = message.encoded(_encode)
+            await websocket.send_text(text.replace(PLACEHOLDER, _address(websocket)) if PLACEHOLDER in text else text)
 
 
 async def process_messages_from_websocket(websocket: WebSocket, send_stream: Subscriber, thing: Thing) -> None:
@@ -98,6 +101,13 @@ async def _relay_until_the_end(websocket: WebSocket, inbox: Inbox) -> None:
         await websocket.close(GOING_AWAY, "The server is stopping")
     except (WebSocketDisconnect, RuntimeError):  # the client has gone: the other task ends for the same reason
         return
+
+
+def _address(websocket: WebSocket) -> str:
+    """The URL at which the client reaches the server, prefix included, without a slash at its end."""
+    scope = websocket.scope
+    prefix = scope["path"].removeprefix(scope.get("root_path", "")).rsplit("/", 2)[0]
+    return f"{base_url(scope)[:-1]}{prefix}"
 
 
 class Observer:

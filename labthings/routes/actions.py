@@ -8,8 +8,11 @@ from collections.abc import Iterator
 import pydantic_core
 
 from labthings.actions import ActionInfo, Invocation
+from labthings.actions.output import Output
 from labthings.exceptions import InvocationNotEndedError, NotFoundError
+from labthings.routes.blobs import send_blob
 from labthings.routes.http import (
+    Headers,
     Receive,
     Route,
     Scope,
@@ -18,11 +21,15 @@ from labthings.routes.http import (
     number_in,
     query,
     read_json,
+    send_body,
     send_json,
     send_nothing,
     wanted_wait,
+    wants_minimal,
 )
+from labthings.routes.negotiation import accept_of, represented
 from labthings.routes.served_thing import ServedThing, ServedThings
+from labthings.url_for import with_address, with_address_inside
 
 MANY = 100
 
@@ -50,7 +57,8 @@ def _routes(server: ServedThings, served: ServedThing, info: ActionInfo) -> Iter
         headers = [(b"location", f"{url}{invocation.id}".encode())]
         if ended and wait is not None:
             headers.append((b"preference-applied", b"wait=%g" % wait))
-        await send_json(send, invocation.to_json(url), 200 if ended and wait is not None else 201, headers)
+        body = await _document(invocation, url, scope)
+        await send_json(send, body, 200 if ended and wait is not None else 201, headers)
 
     async def list_its(scope: Scope, receive: Receive, send: Send) -> None:
         its = [
@@ -76,17 +84,17 @@ def invocation_routes(server: ServedThings) -> Iterator[Route]:
     async def show(scope: Scope, receive: Receive, send: Send) -> None:
         invocation = manager.get(scope["path_params"]["id"])
         await invocation.wait(wanted_wait(scope) or 0)
-        await send_json(send, invocation.to_json(invocations_url(server, scope)))
+        await send_json(send, await _document(invocation, invocations_url(server, scope), scope))
 
     async def show_output(scope: Scope, receive: Receive, send: Send) -> None:
         invocation = manager.get(scope["path_params"]["id"])
         if not await invocation.wait(wanted_wait(scope) or 0):
             raise InvocationNotEndedError(f"The invocation of {invocation.info} has not ended yet. Ask again later.")
-        if invocation.output_json is None:
+        if invocation.output is None:
             raise NotFoundError(
                 f"The invocation of {invocation.info} has no output: it ended as '{invocation.status.value}'."
             )
-        await send_json(send, invocation.output_json)
+        await send_output(scope, receive, send, invocation.output, invocations_url(server, scope))
 
     async def cancel(scope: Scope, receive: Receive, send: Send) -> None:
         manager.cancel(scope["path_params"]["id"])
@@ -97,6 +105,35 @@ def invocation_routes(server: ServedThings) -> Iterator[Route]:
     yield Route(f"{path}/{{id}}", "GET", show)
     yield Route(f"{path}/{{id}}", "DELETE", cancel)
     yield Route(f"{path}/{{id}}/output", "GET", show_output)
+
+
+async def send_output(scope: Scope, receive: Receive, send: Send, output: Output, url: str) -> None:
+    """Answer with what an action returned: the bytes if it is a blob, and otherwise JSON, or a binary form of arrays.
+
+    :param url: the URL of all invocations, ending in a slash.
+    """
+    if output.blob is not None:
+        await send_blob(scope, receive, send, output.blob)
+        return
+    address = url.removesuffix("/action_invocations/")
+    if output.holds_arrays:
+        headers, body = await asyncio.to_thread(_represented, output, address, accept_of(scope))
+        await send_body(send, body, 200, headers)
+    else:
+        await send_json(send, with_address(output.json, address) if output.blobs else output.json)
+
+
+def _represented(output: Output, address: str, accept: str) -> tuple[Headers, bytes]:
+    value = with_address_inside(output.value, address) if output.blobs else output.value
+    return represented(value, accept, lambda: with_address(output.json, address) if output.blobs else output.json)
+
+
+async def _document(invocation: Invocation, url: str, scope: Scope) -> bytes:
+    if not invocation.has_large_output:
+        return invocation.to_json(url)
+    if wants_minimal(scope):
+        return invocation.to_json(url, without_arrays=True)
+    return await asyncio.to_thread(invocation.to_json, url)
 
 
 def invocations_url(server: ServedThings, scope: Scope) -> str:

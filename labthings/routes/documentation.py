@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Annotated, Any
 
-from fastapi import Body, FastAPI, Header
+from fastapi import Body, FastAPI, Header, Response
 from pydantic import AnyUrl, BaseModel, Field
 
 from labthings.actions import ActionInfo, InvocationStatus
+from labthings.outputs.mjpeg_stream import MJPEGStreamInfo
 from labthings.properties import PropertyInfo
 from labthings.routes.served_thing import ServedThing, ServedThings
+from labthings.types.media_types import FORMS
 
 
 class ProblemDocument(BaseModel):
@@ -52,6 +54,15 @@ class ProgressDocument(BaseModel):
     message: str | None = None
 
 
+class BlobDocument(BaseModel):
+    """A link to a blob."""
+
+    href: AnyUrl
+    media_type: str
+    rel: str
+    size: int
+
+
 class InvocationSummary(BaseModel):
     """An invocation, as lists show it."""
 
@@ -75,7 +86,9 @@ class InvocationDocument(InvocationSummary):
     output: Any
 
 
+Range = Annotated[str | None, Header(examples=["bytes=0-999"])]
 Wait = Annotated[str | None, Header(alias="Prefer", examples=["wait=60"])]
+OCTETS_SCHEMA = {"type": "string", "format": "binary"}
 PROBLEM = {"model": ProblemDocument, "content": {"application/problem+json": {}}}
 
 
@@ -87,8 +100,11 @@ def documented(server: ServedThings) -> FastAPI:
             _add_property(app, served, info)
         for action in served.actions.values():
             _add_action(app, served, action)
+        for stream in served.streams.values():
+            _add_stream(app, served, stream)
         _add_thing(app, served)
     _add_invocations(app, server.api_prefix)
+    _add_blobs(app, server.api_prefix)
     _add_directory(app, server.api_prefix)
     return app
 
@@ -96,9 +112,12 @@ def documented(server: ServedThings) -> FastAPI:
 def _add_property(app: FastAPI, served: ServedThing, info: PropertyInfo) -> None:
     kind: Any = info.descriptor.constrained_type
     add = _Adder(app, served.path + info.name, served.name, info.name, info.title, info.description)
-    add("GET", _function(returns=kind), "read", response_description=info.title)
+    octets = {media_type: {"schema": OCTETS_SCHEMA} for media_type in FORMS[info.kind]}
+    responses: dict[int, Any] = {200: {"content": octets}} if octets else {}
+    add("GET", _function(returns=kind), "read", response_description=info.title, responses=responses)
     if not info.readonly:
-        add("PUT", _function(value=Annotated[kind, Body()]), "write", status_code=204)
+        body = {"requestBody": {"content": octets}} if octets else {}
+        add("PUT", _function(value=Annotated[kind, Body()]), "write", status_code=204, openapi_extra=body)
     if info.is_resettable:
         path = f"{served.path}{info.name}/reset"
         _Adder(app, path, served.name, info.name, f"Reset {info.name}", None)(
@@ -112,7 +131,20 @@ def _add_action(app: FastAPI, served: ServedThing, info: ActionInfo) -> None:
     if info.input_adapter is not None:
         arguments["arguments"] = Annotated[info.descriptor.input_type, Body()]
     add("POST", _function(returns=InvocationDocument, **arguments), "invoke", status_code=201)
-    add("GET", _function(returns=list[InvocationSummary]), "list")
+    runs = _Adder(app, served.path + info.name, served.name, info.name, f"Invocations of {info.name}", None)
+    runs("GET", _function(returns=list[InvocationSummary]), "list")
+
+
+def _add_stream(app: FastAPI, served: ServedThing, info: MJPEGStreamInfo) -> None:
+    path, name = served.path + info.name, info.name
+    described = {
+        path: (name, info.title, "multipart/x-mixed-replace", "JPEG frames, for as long as the client wants them"),
+        f"{path}/viewer": (f"{name}.viewer", "A page to watch this stream on", "text/html", "The page"),
+    }
+    for each, (id, title, media_type, words) in described.items():
+        answer = {"description": words, "content": {media_type: {"schema": {"type": "string", "format": "binary"}}}}
+        add = _Adder(app, each, served.name, id, title, info.description)
+        add("GET", _function(), "watch", responses={200: answer}, response_class=Response)
 
 
 def _add_thing(app: FastAPI, served: ServedThing) -> None:
@@ -140,6 +172,16 @@ def _add_invocations(app: FastAPI, prefix: str) -> None:
     output("GET", _function(returns=Any, id=str, wait=float | None), "show")
 
 
+def _add_blobs(app: FastAPI, prefix: str) -> None:
+    octets = {"description": "The bytes", "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}
+    one = _Adder(app, f"{prefix}/blob/{{id}}", "blobs", "blob", "The bytes of a blob, or a part of them", None)
+    partial = {206: {**octets, "description": "A part of the bytes"}}
+    one("GET", _function(id=str, range=Range), "download", responses={200: octets, **partial}, response_class=Response)
+    several = _Adder(app, f"{prefix}/blob/", "blobs", "blobs", "Upload bytes, to use them as an action's input", None)
+    body = {"requestBody": {"required": True, "content": octets["content"]}}
+    several("POST", _function(returns=BlobDocument), "upload", status_code=201, openapi_extra=body)
+
+
 def _add_directory(app: FastAPI, prefix: str) -> None:
     described = {
         f"{prefix}/things/": ("things", "The URLs of all Things", dict[str, str]),
@@ -160,14 +202,16 @@ class _Adder:
         self._app, self._path, self._tag, self._name = app, path, tag, name
         self._words: dict[str, Any] = {"summary": title, "description": description or ""}
 
-    def __call__(self, method: str, function: Callable[..., Any], verb: str, **options: Any) -> None:
+    def __call__(
+        self, method: str, function: Callable[..., Any], verb: str, responses: Any = None, **options: Any
+    ) -> None:
         self._app.add_api_route(
             self._path,
             function,
             methods=[method],
             tags=[self._tag],
             operation_id=f"{verb}.{self._tag}.{self._name}",
-            responses={"4XX": PROBLEM, "5XX": PROBLEM},
+            responses={**(responses or {}), "4XX": PROBLEM, "5XX": PROBLEM},
             **self._words,
             **options,
         )
@@ -185,6 +229,6 @@ def _function(returns: Any = None, **parameters: Any) -> Callable[..., Any]:
 
 def _parameters(annotations: dict[str, Any]) -> Iterator[inspect.Parameter]:
     for name, annotation in annotations.items():
-        optional = annotation == Wait or type(None) in getattr(annotation, "__args__", ())
+        optional = annotation in (Wait, Range) or type(None) in getattr(annotation, "__args__", ())
         default = None if optional else inspect.Parameter.empty
         yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import lru_cache
 from math import isfinite
@@ -66,6 +66,18 @@ async def read_json(scope: Scope, receive: Receive, limit: int) -> bytes:
     :raises UnsupportedMediaTypeError: if it is of another media type.
     """
     headers = dict(scope["headers"])
+    body = await read_body(headers, receive, limit)
+    if body:
+        _check_media_type(headers.get(b"content-type", b""))
+    return body
+
+
+async def read_body(headers: Mapping[bytes, bytes], receive: Receive, limit: int) -> bytes:
+    """The body of a request.
+
+    :param limit: how many bytes it may have.
+    :raises BodyTooLargeError: if it has more.
+    """
     length = headers.get(b"content-length", b"")
     if length.isdigit() and int(length) > limit:
         raise _too_large(limit)
@@ -75,8 +87,6 @@ async def read_json(scope: Scope, receive: Receive, limit: int) -> bytes:
         body = await _read_rest(message, receive, limit)
     if len(body) > limit:
         raise _too_large(limit)
-    if body:
-        _check_media_type(headers.get(b"content-type", b""))
     return body
 
 
@@ -162,13 +172,23 @@ def wanted_wait(scope: Scope) -> float | None:
             if seconds is None:
                 raise RequestError(f"'wait' must be a number of seconds, not '{text}'.")
             return seconds
+    for key, text in _preferences(scope):
+        if key == "wait":
+            return _seconds(text)  # what is malformed is passed over: RFC 7240
+    return None
+
+
+def wants_minimal(scope: Scope) -> bool:
+    """Whether the client wants an answer without what takes long to send: ``Prefer: return=minimal``."""
+    return ("return", "minimal") in _preferences(scope)
+
+
+def _preferences(scope: Scope) -> Iterator[tuple[str, str]]:
     for name, value in scope["headers"]:
         if name == b"prefer":
             for each in value.decode("latin-1").replace(";", ",").split(","):
                 key, _, text = each.partition("=")
-                if key.strip().lower() == "wait":
-                    return _seconds(text.strip().strip('"'))  # what is malformed is passed over: RFC 7240
-    return None
+                yield key.strip().lower(), text.strip().strip('"')
 
 
 def _seconds(text: str) -> float | None:

@@ -13,9 +13,11 @@ from pydantic import TypeAdapter
 
 from labthings.exceptions import InvalidValueError
 from labthings.properties.base import parsed, typed_dictionary
-from labthings.routes.http import Receive, Route, Scope, Send, read_json, send_json, send_nothing
+from labthings.routes.http import Receive, Route, Scope, Send, read_body, read_json, send_body, send_json, send_nothing
+from labthings.routes.negotiation import VARY, accept_of, best_offer, is_json, represented
 from labthings.routes.property_access import PropertyAccess
 from labthings.routes.served_thing import ServedThing, ServedThings
+from labthings.types.media_types import CBOR, JSON
 
 
 def property_routes(server: ServedThings, served: ServedThing) -> Iterator[Route]:
@@ -39,13 +41,24 @@ def _routes(access: PropertyAccess, path: str, limit: int) -> Iterator[Route]:
             await access.write(await access.parse(document))
         await send_nothing(send)
 
+    async def read_as_wanted(scope: Scope, receive: Receive, send: Send) -> None:
+        headers, body = await access.read_as(accept_of(scope))
+        await send_body(send, body, 200, headers)
+
+    async def write_any(scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        body = await read_body(headers, receive, limit)
+        await access.write(await (access.parse(body) if is_json(headers) else access.parse_binary(body, headers)))
+        await send_nothing(send)
+
     async def reset(scope: Scope, receive: Receive, send: Send) -> None:
         await access.reset()
         await send_nothing(send)
 
-    yield Route(path, "GET", read)
+    is_plain = access.kind == "json"
+    yield Route(path, "GET", read if is_plain else read_as_wanted)
     if not access.info.readonly:
-        yield Route(path, "PUT", write)
+        yield Route(path, "PUT", write if is_plain else write_any)
     if access.info.is_resettable:
         yield Route(f"{path}/reset", "POST", reset)
 
@@ -57,9 +70,19 @@ class AllProperties:
         self._served, self._accesses, self._limit = served, accesses, limit
 
     async def read(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if best_offer(accept_of(scope) or JSON, (JSON, CBOR)) == CBOR:
+            await self._read_as_cbor(send)
+            return
         values = await asyncio.gather(*(access.read() for access in self._accesses.values()))
         names = (pydantic_core.to_json(name) for name in self._accesses)
-        await send_json(send, b"{%b}" % b",".join(map(b"%b:%b".__mod__, zip(names, values, strict=True))))
+        body = b"{%b}" % b",".join(map(b"%b:%b".__mod__, zip(names, values, strict=True)))
+        await send_json(send, body, headers=[VARY])
+
+    async def _read_as_cbor(self, send: Send) -> None:
+        values = await asyncio.gather(*(access.read_plain() for access in self._accesses.values()))
+        named = dict(zip(self._accesses, values, strict=True))
+        headers, body = await asyncio.to_thread(represented, named, CBOR, bytes)
+        await send_body(send, body, 200, headers)
 
     async def write(self, scope: Scope, receive: Receive, send: Send) -> None:
         body = await read_json(scope, receive, self._limit)

@@ -7,7 +7,10 @@ from collections.abc import Awaitable, Callable
 from functools import cached_property
 from typing import Any
 
+from labthings.exceptions import InvalidReturnValueError, InvalidValueError, NotAcceptableError
 from labthings.properties import PropertyInfo
+from labthings.routes.http import Headers
+from labthings.routes.negotiation import decoded, represented
 from labthings.routes.served_thing import FailureLog, ServedThing
 from labthings.workers import Lane, LoopCalls
 
@@ -30,7 +33,8 @@ class PropertyAccess:
         self._read_failures = FailureLog(served, f"Reading {info}")
         self._write_failures = FailureLog(served, f"Writing {info}")
         self._reset_failures = FailureLog(served, f"Resetting {info}")
-        self._last_size = 0
+        self.kind = info.kind
+        self._last_size = 0 if self.kind == "json" else LARGE
         self._is_data = info.is_data
         self._is_stored_at_once = info.is_data and not info.is_setting and info.takes_no_lock
 
@@ -62,13 +66,30 @@ class PropertyAccess:
             elif self.info.is_data or not self.info.is_read_in_loop:
                 body = await self._reading.run(self._get_json)
             else:
-                body = self.info.to_json(await self.info.get_async())
+                body = self._to_json(await self.info.get_async())
         except Exception as error:  # noqa: BLE001 - it is told to the client
             told = self._read_failures.failed(error)
             raise told from told.__cause__
         self._last_size = len(body)
         self._read_failures.works()
         return body
+
+    async def read_as(self, accept: str) -> tuple[Headers, bytes]:
+        """Its value in the form that a client wants, as `represented` gives it."""
+        answer: tuple[Headers, bytes] = await self._told(lambda value: self._represented(value, accept))
+        return answer
+
+    async def read_plain(self) -> Any:
+        """Its value in mappings, lists, strings, numbers, arrays; or bytes."""
+        return await self._told(self.info.to_plain)
+
+    async def parse_binary(self, body: bytes, headers: dict[bytes, bytes]) -> Any:
+        """The value that a request's body stands for, which is not JSON.
+
+        :raises InvalidValueError: if it is not what its media type says, or does not fit.
+        :raises UnsupportedMediaTypeError: if it is of an unknown media type.
+        """
+        return await self._writing.run(self._decoded, body, headers)
 
     async def parse(self, document: bytes) -> Any:
         """The value that a JSON document stands for.
@@ -128,5 +149,45 @@ class PropertyAccess:
     def _quick_json(self) -> Callable[[], bytes]:
         return self.info.quick_json()
 
+    async def _told(self, tell: Callable[[Any], Any]) -> Any:
+        """What a function makes of its value, in a thread."""
+        self._served.require_running()
+        try:
+            if self.info.is_data or not self.info.is_read_in_loop:
+                answer = await self._reading.run(lambda: tell(self.info.get()))
+            else:
+                answer = await self._reading.run(tell, await self.info.get_async())
+        except Exception as error:  # noqa: BLE001 - it is told to the client
+            told = self._read_failures.failed(error)
+            raise told from told.__cause__
+        self._read_failures.works()
+        return answer
+
+    def _represented(self, value: Any, accept: str) -> tuple[Headers, bytes]:
+        plain = self.info.to_plain(value) if accept else None  # which nobody needs if it is JSON that is wanted
+        return represented(plain, accept, lambda: self._to_json(value))
+
+    def _to_json(self, value: Any) -> bytes:
+        if self.kind == "array":
+            from labthings.types.array_json import array_to_json  # imports numpy
+
+            return array_to_json(self.info.to_plain(value))
+        try:
+            return self.info.to_json(value)
+        except InvalidReturnValueError as error:
+            if self.kind != "bytes" or not isinstance(value, bytes):
+                raise
+            raise NotAcceptableError(
+                f"'{self.info}' is bytes that are no text, so they have no JSON form. Ask for them with the header "
+                "'Accept: application/cbor', or for them alone with 'Accept: application/octet-stream'."
+            ) from error
+
+    def _decoded(self, body: bytes, headers: dict[bytes, bytes]) -> Any:
+        try:
+            value = decoded(body, headers)
+        except InvalidValueError as error:
+            raise InvalidValueError(f"{self.info}: {error}") from error
+        return self.info.validate(value)
+
     def _get_json(self) -> bytes:
-        return self.info.to_json(self.info.get())
+        return self._to_json(self.info.get())

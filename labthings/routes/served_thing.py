@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from labthings.actions import ActionInfo, ActionManager
 from labthings.exceptions import LabThingsError
 from labthings.message_broker import MessageBroker
+from labthings.outputs.mjpeg_stream import MJPEGStreamInfo
 from labthings.problem_details import AffordanceError, text_of
 from labthings.properties import PropertyInfo
 from labthings.workers import LoopCalls, Workers
@@ -30,6 +31,8 @@ class ServedThing(Protocol):
     def properties(self) -> Mapping[str, PropertyInfo]: ...
     @property
     def actions(self) -> Mapping[str, ActionInfo]: ...
+    @property
+    def streams(self) -> Mapping[str, MJPEGStreamInfo]: ...
     @property
     def logger(self) -> Any: ...
     @property

@@ -7,7 +7,7 @@ import logging
 import sys
 import uuid
 import warnings
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -19,14 +19,20 @@ from fastapi import Depends, FastAPI, WebSocket
 from typing_extensions import Self
 
 from labthings.actions import ActionManager
+from labthings.actions.manager import Keeping
+from labthings.client_blobs import BlobLimits, ClientBlobs
 from labthings.exceptions import ConfigurationError, NotFoundError
 from labthings.global_lock import GlobalLock
 from labthings.logs import configure_thing_logger
 from labthings.message_broker import MessageBroker
+from labthings.outputs.storage import most_files_to_hold_open
+from labthings.retention import Limits, Sizes
 from labthings.routes.actions import action_routes, invocation_routes
+from labthings.routes.blobs import blob_routes
 from labthings.routes.documentation import documented
 from labthings.routes.http import Route
 from labthings.routes.properties import property_routes
+from labthings.routes.streams import stream_routes
 from labthings.routes.table import Table
 from labthings.routes.things import Descriptions, description_route, directory_routes
 from labthings.server.app import ServerApp, Socket
@@ -77,11 +83,21 @@ class ThingServer:
         self.global_lock = GlobalLock() if self.config.enable_global_lock else None
         self.loop_calls = LoopCalls()
         self.message_broker = MessageBroker(self.loop_calls)
+        kept = Sizes(self.config.maximum_kept_memory, self.config.maximum_kept_files, most_files_to_hold_open())
         self.action_manager = ActionManager(
             self.loop_calls,
-            most_ended=self.config.maximum_invocations,
+            Keeping(Limits(self.config.maximum_invocations, kept), self.config.spool_size, self.config.spool_folder),
             debug=debug,
             lock_log_level=self.config.global_lock_log_level,
+        )
+        self.client_blobs = ClientBlobs(
+            BlobLimits(
+                upload_size=self.config.maximum_upload_size,
+                upload_seconds=self.config.upload_retention,
+                spool_size=self.config.spool_size,
+                spool_folder=self.config.spool_folder,
+                kept=kept,
+            )
         )
         self.blocking_portal: BlockingPortal | None = None
         self._writer = SettingsWriter()
@@ -197,6 +213,7 @@ class ThingServer:
             async with BlockingPortal() as self.blocking_portal:
                 self._writer.start()
                 self.action_manager.start()
+                self.client_blobs.start(self.loop_calls.loop)
                 await self._household.start()
                 try:
                     yield
@@ -211,16 +228,37 @@ class ThingServer:
     async def _stop(self) -> None:
         await self.end_streams()
         await self.action_manager.stop(self.config.stop_timeout)
+        self.client_blobs.stop()
         await self._household.stop()
         await asyncio.to_thread(self._writer.close)
+
+    def give_up_starting(self) -> None:
+        """Do not wait for Things that are still starting, as the server is to stop. For the event loop's thread."""
+        self._household.give_up_starting()
 
     async def end_streams(self) -> None:
         """Let go of every client that waits for something, so that the server can stop."""
         await self.message_broker.close_streams()
         for invocation in self.action_manager.invocations:
             invocation.release_waiters()
+        for hosted in self._hosted.values():
+            hosted.end_streams()
 
     # --- for the Things' interfaces -----------------------------------------------------------------------------
+
+    @property
+    def thing_names(self) -> Collection[str]:
+        """The names of all Things, those included that could not be made."""
+        return self._hosted.keys()
+
+    def running_thing(self, name: str) -> Thing:
+        """A Thing, if it is running.
+
+        :raises ThingFailedError: if it is not, with the reason.
+        """
+        hosted = self._hosted[name]
+        hosted.require_running()
+        return hosted.candidate
 
     def setting_changed(self, name: str, setting: str) -> None:
         """Have a Thing's settings written to disk, by another thread, because one of them has been set."""
@@ -272,7 +310,9 @@ class ThingServer:
             table.add([description_route(descriptions, hosted)])
             table.add(property_routes(self, hosted))
             table.add(action_routes(self, hosted))
+            table.add(stream_routes(hosted))
         table.add(invocation_routes(self))
+        table.add(blob_routes(self))
         table.add(directory_routes(self, descriptions))
         sockets = {f"{each.path}ws": _socket(each) for each in self._hosted.values()}
         guard = Guard(self.config.allowed_origins)
@@ -280,8 +320,9 @@ class ThingServer:
             table,
             sockets,
             guard,
+            self.client_blobs,
             partial(documented, self),
-            f"{self.api_prefix}/things/",
+            self.api_prefix,
             debug=self.debug,
             title="LabThings server",
             description="Instruments, and what they can do.",

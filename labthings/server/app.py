@@ -12,13 +12,16 @@ from fastapi.openapi.utils import get_openapi
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from labthings.client_blobs import ClientBlobs
 from labthings.exceptions import InvalidValueError, LabThingsError, NotFoundError
 from labthings.problem_details import problem_details
-from labthings.routes.http import Receive, Scope, Send, send_nothing, send_problem
+from labthings.routes.http import Receive, Scope, Send, base_url, send_nothing, send_problem
 from labthings.routes.table import Table
 from labthings.server.guard import Guard, is_preflight, permitting, preflight_headers
+from labthings.url_for import asking, placeholder_url, use_url_for
 
 LOGGER = logging.getLogger(__name__)
+MENTIONED = "labthings.mentioned"  # where a request's scope has what its answer mentions
 Socket = Callable[[WebSocket], Any]
 
 
@@ -28,8 +31,9 @@ class ServerApp(FastAPI):
     :param table: answers requests for Things and their affordances.
     :param sockets: what serves WebSockets, by path.
     :param guard: says whose requests are served.
+    :param client_blobs: keeps the blobs that answers mention.
     :param documented: makes an application that has a route for everything in the table, to document it.
-    :param directory: the path where clients find a list of what there is.
+    :param prefix: what the path of every URL begins with.
     :param debug: whether clients are told where errors were raised.
     """
 
@@ -38,40 +42,53 @@ class ServerApp(FastAPI):
         table: Table,
         sockets: dict[str, Socket],
         guard: Guard,
+        client_blobs: ClientBlobs,
         documented: Callable[[], FastAPI],
-        directory: str,
+        prefix: str,
         *,
         debug: bool,
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self._table, self._sockets, self._guard = table, sockets, guard
-        self._documented, self._directory, self._shows_tracebacks = documented, directory, debug
+        self.startup_error: BaseException | None = None
+        self._table, self._sockets, self._guard, self._client_blobs = table, sockets, guard, client_blobs
+        self._documented, self._prefix, self._shows_tracebacks = documented, prefix, debug
+        self._make_url = self._url
         self.add_exception_handler(Exception, self._answer_error)
         for kind in (LabThingsError, HTTPException, RequestValidationError):
             self.add_exception_handler(kind, self._answer_error)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
+            token = asking.set((self._make_url, scope))
             try:
-                origin = self._guard.foreign_origin(scope)
-                if origin is not None:
-                    if is_preflight(scope):
-                        await send_nothing(send, headers=preflight_headers(scope, origin))
-                        return
-                    send = permitting(send, origin)
-                handler = self._table.find(scope)
-                if handler is not None:
-                    await handler(scope, receive, send)
-                    return
-            except Exception as error:  # noqa: BLE001 - the edge: every error becomes a problem document here
-                await self._send_problem(scope, send, error)
-                return
-            await self.serve_rest(scope, receive, send)
+                await self._serve_request(scope, receive, send)
+            finally:
+                asking.reset(token)
+                if MENTIONED in scope:  # taken out, since tasks and timers that were started have it in their context
+                    self._client_blobs.keep_mentioned(scope.pop(MENTIONED))
         elif scope["type"] == "websocket":
-            await self._serve_socket(scope, receive, send)
+            with use_url_for(placeholder_url):  # a message is encoded once for all clients
+                await self._serve_socket(scope, receive, send)
         else:
-            await super().__call__(scope, receive, send)
+            await self._live(scope, receive, send)
+
+    async def _serve_request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            origin = self._guard.foreign_origin(scope)
+            if origin is not None:
+                if is_preflight(scope):
+                    await send_nothing(send, headers=preflight_headers(scope, origin))
+                    return
+                send = permitting(send, origin)
+            handler = self._table.find(scope)
+            if handler is not None:
+                await handler(scope, receive, send)
+                return
+        except Exception as error:  # noqa: BLE001 - the edge: every error becomes a problem document here
+            await self._send_problem(scope, send, error)
+            return
+        await self.serve_rest(scope, receive, send)
 
     async def serve_rest(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request with FastAPI's own routes."""
@@ -97,6 +114,18 @@ class ServerApp(FastAPI):
                 routes=[*self._documented().routes, *self.routes],
             )
         return self.openapi_schema
+
+    def _url(self, scope: Scope, path: str, resource: object) -> str:
+        scope.setdefault(MENTIONED, []).append(resource)
+        return f"{base_url(scope)[:-1]}{self._prefix}/{path}"
+
+    async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Start, and stop when that is asked for."""
+        try:
+            await super().__call__(scope, receive, send)
+        except BaseException as error:
+            self.startup_error = error
+            raise
 
     async def _serve_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         serve = self._sockets.get(scope["path"].removeprefix(scope.get("root_path", "")))
@@ -132,7 +161,7 @@ class ServerApp(FastAPI):
             text = "; ".join(f"{'.'.join(map(str, each['loc']))}: {each['msg']}" for each in details)
             return InvalidValueError(f"{scope['path']}: {text}", details)
         if isinstance(error, HTTPException) and error.status_code == 404 and error.detail == "Not Found":
-            directory = scope.get("root_path", "") + self._directory
+            directory = f"{scope.get('root_path', '')}{self._prefix}/things/"
             there = self._table.names_beside(scope["path"])
             remedy = f"There is: {', '.join(there)}." if there else f"The Things here are listed at {directory}."
             return NotFoundError(f"There is nothing at {scope['path']}. {remedy}")

@@ -152,6 +152,41 @@ class ThingServerConfig(BaseModel):
     maximum_invocations: int = Field(
         default=10_000, ge=0, strict=True, description="How many ended invocations of actions are kept at most."
     )
+    maximum_kept_memory: int = Field(
+        default=256 * 2**20,
+        gt=0,
+        strict=True,
+        description="How many bytes of memory the outputs of ended actions, and uploads, may take. "
+        "If they take more, the oldest are forgotten.",
+    )
+    maximum_kept_files: int = Field(
+        default=16 * 2**30,
+        gt=0,
+        strict=True,
+        description="How many bytes the temporary files of ended actions, and of uploads, may take. "
+        "If they take more, the oldest are forgotten.",
+    )
+    spool_size: int = Field(
+        default=4 * 2**20,
+        ge=0,
+        strict=True,
+        description="Binary data that is kept and has more bytes than this is moved from memory to a temporary file.",
+    )
+    spool_folder: Folder | None = Field(
+        default=None,
+        min_length=1,
+        description="The folder for such temporary files. By default, it is the system's, which may be in memory too.",
+    )
+    maximum_upload_size: int = Field(
+        default=16 * 2**30, gt=0, strict=True, description="The largest blob that clients may upload, in bytes."
+    )
+    upload_retention: float = Field(
+        default=600,
+        ge=0,
+        strict=True,
+        allow_inf_nan=False,
+        description="How long, in seconds, an upload is kept for an action to use it.",
+    )
 
     @property
     def thing_configs(self) -> Mapping[str, ThingConfig]:

@@ -10,6 +10,10 @@ from labthings.routes.http import Headers, Scope, Send
 
 METHODS = b"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 PREFLIGHT_SECONDS = b"600"
+EXPOSED = (
+    b"Location, Preference-Applied, ETag, Link, Accept-Ranges, Content-Range, Content-Disposition, "
+    b"Array-DType, Array-Shape"
+)
 
 
 class Guard:
@@ -70,7 +74,7 @@ def permitting(send: Send, origin: bytes) -> Send:
 
     async def send_permitted(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
-            exposed = (b"access-control-expose-headers", b"Location, Preference-Applied, ETag, Link")
+            exposed = (b"access-control-expose-headers", EXPOSED)
             message = {**message, "headers": [*message.get("headers", ()), *_permission(origin), exposed]}
         await send(message)
 

@@ -14,6 +14,7 @@ from labthings.base_descriptor import descriptors_of
 from labthings.endpoints import EndpointDescriptor
 from labthings.exceptions import NotConnectedToServerError, ThingFailedError, ThingSlotError
 from labthings.logs import get_thing_logger
+from labthings.outputs.mjpeg_stream import MJPEGStreamDescriptor, MJPEGStreamInfo
 from labthings.properties import PropertyInfo
 from labthings.server.config_model import ThingConfig
 from labthings.server.suggestions import did_you_mean
@@ -77,7 +78,7 @@ class HostedThing:
                 raise NotConnectedToServerError(
                     f"{self.cls.__name__}.__init__ must call `super().__init__(thing_server_interface)`."
                 )
-        except Exception as error:  # noqa: BLE001 - one Thing that fails must not stop the others
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - one Thing that fails must not stop the others
             self.fail(f"{self.cls.__name__}.__init__ raised", error)
         else:
             self.thing = thing
@@ -145,6 +146,8 @@ class HostedThing:
         if self.thing is None or self.state == "failed":
             return
         self.state = "starting"
+        for info in self.streams.values():
+            info.stream.open()
         try:
             if self.settings is not None:
                 await self.settings.load_deferred()
@@ -167,6 +170,12 @@ class HostedThing:
                 await self._lifecycle.run(self.thing.__exit__, None, None, None)
         except Exception as error:
             self.logger.exception("'%s' could not stop properly: %s", self.name, error)
+
+    def end_streams(self) -> None:
+        """Let go of all who watch its streams, or wait for a frame."""
+        if self.thing is not None:
+            for info in self.streams.values():
+                info.stream.close()
 
     def settle(self) -> None:
         """Remember what has become of it before the server starts."""
@@ -201,6 +210,11 @@ class HostedThing:
     @property
     def actions(self) -> Mapping[str, ActionInfo]:
         return (self.cls if self.thing is None else self.thing).actions
+
+    @cached_property
+    def streams(self) -> Mapping[str, MJPEGStreamInfo]:
+        found = descriptors_of(self.cls, MJPEGStreamDescriptor)
+        return {name: MJPEGStreamInfo(each, self.thing) for name, each in found.items()}
 
     @property
     def endpoints(self) -> Mapping[str, EndpointDescriptor[..., Any]]:

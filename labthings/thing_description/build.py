@@ -13,10 +13,14 @@ from pydantic import TypeAdapter
 
 from labthings.thing_description.alternatives import DataSchema
 from labthings.thing_description.data_schema import action_input_schema, data_schema, is_json
+from labthings.types.markers import kind_of
+from labthings.types.media_types import FORMS
 
 logger = logging.getLogger(__name__)
 
 JSON = "application/json"
+BLOBS_RELATION = "urn:labthings:rel:blobs"
+"""The relation of a Thing to where clients upload blobs, to use them as inputs of its actions."""
 PROBLEM = "application/problem+json"
 
 CONTEXT: tuple[Any, ...] = (
@@ -25,6 +29,7 @@ CONTEXT: tuple[Any, ...] = (
     {"@language": "en"},
 )
 SECURITY = {"securityDefinitions": {"nosec_sc": {"scheme": "nosec"}}, "security": ["nosec_sc"]}
+LONGEST_DEFAULT = 100  # elements of an array that are worth describing
 WAIT_SECONDS = 60
 """How long the form that waits for an action's result asks the server to hold its answer."""
 
@@ -70,6 +75,10 @@ class DescribedAction(DescribedAffordance, Protocol):
     def idempotent(self) -> bool: ...
 
 
+class DescribedStream(DescribedAffordance, Protocol):
+    """What a Thing Description tells of a stream of pictures."""
+
+
 class DescribedThing(DescribedAffordance, Protocol):
     """What a Thing Description tells of a Thing; ``path`` starts and ends in a slash."""
 
@@ -79,6 +88,8 @@ class DescribedThing(DescribedAffordance, Protocol):
     def properties(self) -> Mapping[str, DescribedProperty]: ...
     @property
     def actions(self) -> Mapping[str, DescribedAction]: ...
+    @property
+    def streams(self) -> Mapping[str, DescribedStream]: ...
 
 
 def build_thing_description(thing: DescribedThing, base: str, identity: uuid.UUID) -> dict[str, Any]:
@@ -98,6 +109,8 @@ def build_thing_description(thing: DescribedThing, base: str, identity: uuid.UUI
         "links": [
             {"rel": "collection", "type": "application/td+json", "href": absolute_url(base, "/.well-known/wot")},
             {"rel": "service-doc", "type": "text/html", "href": absolute_url(base, "/docs")},
+            {"rel": BLOBS_RELATION, "type": "*/*", "href": urls.blobs},
+            *(link for info in thing.streams.values() for link in _stream_links(info, urls)),
         ],
         "schemaDefinitions": {"ActionStatus": _ACTION_STATUS, "ProblemDetails": _PROBLEM_DETAILS},
         "properties": {name: _property(info, urls) for name, info in thing.properties.items()},
@@ -125,8 +138,15 @@ class _Urls:
 
     @property
     def invocation(self) -> str:
-        prefix, _, _ = self.path.rstrip("/").rpartition("/")
-        return absolute_url(self.base, f"{prefix}/action_invocations/") + "{id}"
+        return absolute_url(self.base, f"{self._prefix}/action_invocations/") + "{id}"
+
+    @property
+    def blobs(self) -> str:
+        return absolute_url(self.base, f"{self._prefix}/blob/")
+
+    @property
+    def _prefix(self) -> str:
+        return self.path.rstrip("/").rpartition("/")[0]
 
 
 def _words(described: DescribedAffordance) -> dict[str, str]:
@@ -150,7 +170,10 @@ def _default(info: DescribedProperty) -> dict[str, Any]:
     if not info.has_default:
         return {}
     try:
-        default = info.adapter.dump_python(info.default, mode="json", by_alias=True, warnings=False)
+        value = info.default
+        if isinstance(value, bytes) or getattr(value, "size", 0) > LONGEST_DEFAULT:
+            return {}
+        default = info.adapter.dump_python(value, mode="json", by_alias=True, warnings=False)
     except Exception:  # default factories and serialisers are the user's code
         logger.warning("The default of the property %r cannot be described.", info.name, exc_info=True)
         return {}
@@ -159,10 +182,11 @@ def _default(info: DescribedProperty) -> dict[str, Any]:
 
 def _property_forms(info: DescribedProperty, urls: _Urls) -> list[dict[str, Any]]:
     operations = ["readproperty"] if info.readonly else ["readproperty", "writeproperty"]
-    http = {**_form(urls.of(info.name), *operations), "additionalResponses": [_FAILURE]}
+    json = {**_form(urls.of(info.name), *operations), "additionalResponses": [_FAILURE]}
+    http = [json, *({**json, "contentType": each} for each in FORMS[kind_of(info.adapter)])]
     # last, because node-wot takes the first form that it has a client for, and its WebSocket client hangs
     websocket = _websocket_form(urls, "observeproperty", "unobserveproperty")
-    return [http, websocket] if info.is_observable else [http]
+    return [*http, websocket] if info.is_observable else http
 
 
 def _action(info: DescribedAction, urls: _Urls) -> dict[str, Any]:
@@ -185,8 +209,24 @@ def _action_forms(info: DescribedAction, urls: _Urls) -> list[dict[str, Any]]:
         {**invoke, "additionalResponses": [_STARTED, _FAILURE]},
         {**invoke, "htv:headers": [wait]},
         {**_form(urls.invocation, "queryaction"), "htv:methodName": "GET"},
+        *_output_forms(info, urls),
         {**_form(urls.invocation, "cancelaction"), "htv:methodName": "DELETE"},
     ]
+
+
+def _stream_links(info: DescribedStream, urls: _Urls) -> list[dict[str, Any]]:
+    href = urls.of(info.name)
+    return [
+        {"rel": "related", "type": "multipart/x-mixed-replace", "href": href, **_words(info)},
+        {"rel": "related", "type": "text/html", "href": f"{href}/viewer", **_words(info)},
+    ]
+
+
+def _output_forms(info: DescribedAction, urls: _Urls) -> list[dict[str, Any]]:
+    """Where an output with arrays is, in its binary forms: a client knows by them that it need not read JSON."""
+    kind = "json" if info.output_adapter is None else kind_of(info.output_adapter)
+    form = {**_form(f"{urls.invocation}/output", "queryaction"), "htv:methodName": "GET"}
+    return [{**form, "contentType": each} for each in FORMS[kind] if kind != "bytes"]
 
 
 def _thing_forms(thing: DescribedThing, urls: _Urls) -> dict[str, Any]:

@@ -79,6 +79,8 @@ def test_everything_that_is_served_is_documented(client_of, prefix):
         ("action_invocations/{id}", "get"),
         ("action_invocations/{id}", "delete"),
         ("action_invocations/{id}/output", "get"),
+        ("blob/", "post"),
+        ("blob/{id}", "get"),
         ("things/", "get"),
         ("things", "get"),
         ("things/{id}", "get"),
@@ -121,6 +123,7 @@ def test_an_action_is_documented(client_of):
     document = document_of(client_of({"robot": Robot}))
     fetch, rest = document["paths"]["/robot/fetch"]["post"], document["paths"]["/robot/rest"]["post"]
     assert fetch["summary"] == "Fetch a sample"
+    assert document["paths"]["/robot/fetch"]["get"]["summary"] == "Invocations of fetch"
     schema = document["components"]["schemas"][
         fetch["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
     ]

@@ -106,7 +106,11 @@ def test_what_it_says_of_the_thing(client_of):
     assert td["security"] == ["nosec_sc"]
     assert uuid.UUID(td["id"].removeprefix("urn:uuid:")).version == 5
     links = {link["rel"]: link["href"] for link in td["links"]}
-    assert links == {"collection": "http://testserver/.well-known/wot", "service-doc": "http://testserver/docs"}
+    assert links == {
+        "collection": "http://testserver/.well-known/wot",
+        "service-doc": "http://testserver/docs",
+        "urn:labthings:rel:blobs": "http://testserver/blob/",
+    }
 
 
 def test_what_it_says_of_properties(client_of):

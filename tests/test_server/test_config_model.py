@@ -89,6 +89,12 @@ def test_the_defaults() -> None:
         "start_timeout": 30,
         "stop_timeout": 5,
         "maximum_invocations": 10_000,
+        "maximum_kept_memory": 2**28,
+        "maximum_kept_files": 2**34,
+        "spool_size": 2**22,
+        "spool_folder": None,
+        "maximum_upload_size": 2**34,
+        "upload_retention": 600,
     }
 
 

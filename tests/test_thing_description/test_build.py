@@ -46,6 +46,13 @@ class FakeAction:
 
 
 @dataclass
+class FakeStream:
+    name: str
+    title: str | None = None
+    description: str | None = None
+
+
+@dataclass
 class FakeThing:
     name: str = "spectro"
     title: str | None = "Spectrometer"
@@ -53,6 +60,7 @@ class FakeThing:
     path: str = "/spectro/"
     properties: dict[str, FakeProperty] = field(default_factory=dict)
     actions: dict[str, FakeAction] = field(default_factory=dict)
+    streams: dict[str, FakeStream] = field(default_factory=dict)
 
 
 class AddArguments(TypedDict):
@@ -245,6 +253,7 @@ def test_the_thing_is_named_and_linked() -> None:
     assert [(link["rel"], link["href"]) for link in td["links"]] == [
         ("collection", f"{BASE}.well-known/wot"),
         ("service-doc", f"{BASE}docs"),
+        ("urn:labthings:rel:blobs", f"{BASE}blob/"),
     ]
     assert td["securityDefinitions"][td["security"][0]] == {"scheme": "nosec"}
 
