@@ -8,6 +8,8 @@ from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from labthings.thing_description.model import Affordance, Form, ThingDescription
 
+BLOBS = "urn:labthings:rel:blobs"  # the relation of a Thing to where blobs are uploaded
+
 
 @dataclass(frozen=True)
 class Target:
@@ -31,6 +33,9 @@ class Addresses:
         parts = urlsplit(found_at)
         self._found_at = urlunsplit(parts._replace(path=parts.path.rstrip("/") + "/", query="", fragment=""))
         self._reached = self._find_base(description)
+        link = next((each.href for each in description.links if each.rel == BLOBS), None)
+        self.blobs = None if link is None else self.absolute(link)
+        """Where blobs are uploaded, if they can be."""
 
     def absolute(self, href: str, relative_to: str | None = None) -> str:
         """Make an ``href`` absolute.
@@ -50,6 +55,14 @@ class Addresses:
             if urlsplit(url).scheme in {"http", "https"} and _is_plain(form):
                 return Target(form.method or method, url)
         return None
+
+    def is_same_server(self, url: str) -> bool:
+        """Whether something is on the server where the description was found."""
+        return urlsplit(url)[:2] == urlsplit(self._found_at)[:2]
+
+    def has_blob(self, url: str) -> bool:
+        """Whether a blob is on the server. One that does not tell where its blobs are is believed to have all there."""
+        return self.is_same_server(url) if self.blobs is None else url.startswith(self.blobs)
 
     def _find_base(self, description: ThingDescription) -> str:
         for href in _hrefs(description):

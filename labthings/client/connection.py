@@ -3,43 +3,16 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from contextlib import AbstractContextManager
+from typing import Any
 
 import pydantic_core
 
 from labthings.exceptions import LabThingsError, UnserialisableTypeError
+from labthings.http_client import HTTPClient, Response, open_client, streamed
+from labthings.outputs.blob import Blob
 
-TIMEOUT = 60.0  # seconds that a server may take to answer
-KEEP_ALIVE = 4.0  # seconds: less than servers' usual five, so that no request is sent on a connection that is closing
 LONGEST_WAIT = 1.0  # seconds that a server is asked to wait for an action's end: its log is seen that often
-
-
-class Response(Protocol):
-    """An answer, as httpx gives it."""
-
-    @property
-    def status_code(self) -> int: ...
-    @property
-    def url(self) -> Any: ...
-    @property
-    def content(self) -> bytes: ...
-    @property
-    def headers(self) -> Mapping[str, str]: ...
-
-
-class HTTPClient(Protocol):
-    """What makes HTTP requests: an ``httpx.Client``, an ``httpx2.Client``, Starlette's ``TestClient``."""
-
-    def request(
-        self,
-        method: str,
-        url: Any,
-        *,
-        content: bytes | None = None,
-        headers: dict[str, str] | None = None,
-        follow_redirects: bool = False,
-    ) -> Response: ...
 
 
 class Connection:
@@ -49,11 +22,13 @@ class Connection:
     """
 
     def __init__(self, client: HTTPClient | None = None) -> None:
-        self._close: Callable[[], Any] | None = None
+        self._close: weakref.finalize[[], Connection] | None = None
         if client is None:
-            client, close = _open_client()
-            self._close = weakref.finalize(self, close)
-        self._request = client.request
+            own = open_client()
+            self._close = weakref.finalize(self, own.close)
+            client = own
+        self._client: HTTPClient = client
+        self.request = client.request
         self.wait = _wait(client)
 
     def send(
@@ -62,7 +37,7 @@ class Connection:
         url: Any,
         attempt: str,
         error: type[LabThingsError],
-        content: bytes | None = None,
+        content: Any = None,
         headers: dict[str, str] | None = None,
         **options: Any,
     ) -> Response:
@@ -72,9 +47,16 @@ class Connection:
         :param error: what to raise if there is no answer.
         """
         try:
-            return self._request(method, url, content=content, headers=headers, **options)
+            return self.request(method, url, content=content, headers=headers, **options)
         except Exception as cause:
             raise error(f"{attempt} failed: no answer from {url}: {type(cause).__name__}: {cause}") from cause
+
+    def stream(
+        self, method: str, url: str, *, headers: dict[str, str], follow_redirects: bool = True
+    ) -> AbstractContextManager[Any]:
+        """Make a request whose answer is read bit by bit: a blob is, which may be saved after this was closed."""
+        is_closed = self._close is not None and not self._close.alive
+        return streamed(None if is_closed else self._client, method, url, headers)
 
     def close(self) -> None:
         """Close the client, if it was opened here."""
@@ -108,20 +90,11 @@ def to_json(value: Any) -> bytes:
 
 
 def _plain(value: Any) -> Any:
+    if isinstance(value, Blob):
+        return value.link()
     if hasattr(value, "tolist"):  # numpy's arrays and numbers
         return value.tolist()
     raise TypeError(f"{type(value).__name__} has no equivalent in JSON")
-
-
-def _open_client() -> tuple[HTTPClient, Callable[[], None]]:
-    import httpx
-
-    client = httpx.Client(
-        timeout=httpx.Timeout(TIMEOUT, connect=10.0),
-        limits=httpx.Limits(max_connections=None, keepalive_expiry=KEEP_ALIVE),
-        follow_redirects=True,
-    )
-    return client, client.close
 
 
 def _wait(client: HTTPClient) -> float:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator, Mapping
+from textwrap import indent
 from typing import Any
 
-from labthings.client.signature import annotation
-from labthings.thing_description.model import ActionAffordance, Affordance, PropertyAffordance
+from labthings.client.signature import annotation, value_annotation
+from labthings.thing_description.model import ActionAffordance, Affordance, PropertyAffordance, ThingDescription
 
 _LIMITS = {
     "minimum": "at least",
@@ -17,16 +19,19 @@ _LIMITS = {
 }
 
 
-def thing_docstring(description: Affordance) -> str:
-    """What there is to say of a Thing."""
-    return "\n\n".join(_words(description))
+def thing_docstring(description: ThingDescription) -> str:
+    """What there is to say of a Thing, and where there are pages about it, such as those that show its streams."""
+    links = [link for link in description.links if (link.rel, link.type) == ("related", "text/html")]
+    pages = "\n".join(f"{(link.title or 'See').rstrip('.')}: {description.resolve(link.href)}" for link in links)
+    return "\n\n".join(filter(None, [*_words(description), pages]))
 
 
 def property_docstring(affordance: PropertyAffordance) -> str:
     """What there is to say of a property: its type, unit and limits too."""
     schema = affordance.data_schema
     access = ["read-only"] if affordance.read_only else ["write-only"] if affordance.write_only else []
-    facts = [_type_name(schema), *_facts(schema), *access]
+    kind = inspect.formatannotation(value_annotation(affordance, schema))
+    facts = [kind, *_facts(schema), *access]
     return "\n\n".join([*_words(affordance), f"Type: {', '.join(facts)}."])
 
 
@@ -47,8 +52,8 @@ def _words(affordance: Affordance) -> list[str]:
 
 def _field(name: str, schema: Mapping[str, Any]) -> str:
     words = [schema[key] for key in ("title", "description") if schema.get(key)]
-    text = ". ".join(str(each).rstrip(".") for each in words)
-    facts = ", ".join(_facts(schema))
+    text = indent(". ".join(str(each).rstrip(".") for each in words), "    ").lstrip()
+    facts = ", ".join(fact for fact in _facts(schema) if not re.search(rf"\b{re.escape(fact)}(?!\w)", text))
     return f"{name} {text}{f' ({facts})' if text and facts else facts}" if text or facts else ""
 
 
@@ -56,7 +61,12 @@ def _facts(schema: Mapping[str, Any]) -> Iterator[str]:
     if schema.get("unit"):
         yield f"in {schema['unit']}"
     yield from (f"{words} {schema[key]}" for key, words in _LIMITS.items() if key in schema)
+    yield from _keys(schema)
 
 
-def _type_name(schema: Mapping[str, Any]) -> str:
-    return inspect.formatannotation(annotation(schema))
+def _keys(schema: Mapping[str, Any]) -> Iterator[str]:
+    """What one may look up in a dictionary."""
+    objects = [each for each in schema.get("oneOf", [schema]) if each.get("properties")]
+    if len(objects) == 1 and annotation(objects[0]) == dict[str, Any]:
+        names = [repr(name) for name in objects[0]["properties"]]
+        yield f"with the key{'s' if len(names) > 1 else ''} {', '.join(names)}"

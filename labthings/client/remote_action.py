@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from labthings.client.addresses import Addresses
-from labthings.client.connection import Connection, Response, from_json, to_json
-from labthings.client.errors import checked
+from labthings.client.binary_forms import BinaryForms
+from labthings.client.blobs import Blobs
+from labthings.client.connection import Connection, from_json
 from labthings.client.held_interrupt import HeldInterrupt
 from labthings.client.log_relay import LogRelay
 from labthings.client.remote_invocation import RemoteInvocation
 from labthings.exceptions import FailedToInvokeActionError, ServerActionError
+from labthings.http_client import Response
+from labthings.problem_reports import checked
 from labthings.thing_description.model import ActionAffordance
 
 
@@ -37,8 +40,11 @@ class RemoteAction:
         self._addresses, self._connection, self._logger = addresses, connection, logger
         self._target = addresses.target(affordance, "invokeaction", "POST")
         self._url = url_type(self._target.url) if self._target else None
+        self._blobs = Blobs(addresses, connection)
         self._answers_output = affordance.synchronous is True
-        self._headers = {"content-type": "application/json", "prefer": f"wait={connection.wait:g}"}
+        self._output_forms = BinaryForms.of_output(affordance)
+        minimal = ", return=minimal" if self._output_forms else ""  # the output is then asked for in a binary form
+        self._headers = {"content-type": "application/json", "prefer": f"wait={connection.wait:g}{minimal}"}
         self._invoking = f"Invoking {label}"
 
     def invoke(self, arguments: Mapping[str, Any]) -> Any:
@@ -48,16 +54,23 @@ class RemoteAction:
         :raises ServerActionError: if it ends in an error.
         :raises InvocationCancelledError: if somebody cancels it.
         :raises GlobalLockBusyError: if something else holds the server's global lock.
+        :raises BlobTransferError: if a blob among the arguments cannot be uploaded.
         """
         invocation = None
-        body = to_json(arguments)
+        body = self._blobs.to_json(arguments)
         try:
             with HeldInterrupt():  # an interrupt while the answer is on its way would lose sight of the invocation
                 response = self._start(body)
                 if self._answers_output or not response.content:
-                    return from_json(response, ServerActionError, self._invoking)
+                    output = from_json(response, ServerActionError, self._invoking)
+                    return self._blobs.received(output, response)
                 invocation = RemoteInvocation(
-                    self._label, response, self._addresses, self._connection, LogRelay(self._logger)
+                    self._label,
+                    response,
+                    self._addresses,
+                    self._connection,
+                    LogRelay(self._logger),
+                    self._output_forms,
                 )
             invocation.wait()
         except KeyboardInterrupt:

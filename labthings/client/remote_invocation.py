@@ -10,8 +10,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from labthings.client.addresses import Addresses
-from labthings.client.connection import Connection, Response
-from labthings.client.errors import checked, exception, problem_from
+from labthings.client.binary_forms import BinaryForms, value_of
+from labthings.client.blobs import Blobs
+from labthings.client.connection import Connection
 from labthings.client.log_relay import LogRelay
 from labthings.exceptions import (
     FailedToInvokeActionError,
@@ -19,6 +20,8 @@ from labthings.exceptions import (
     LabThingsError,
     ServerActionError,
 )
+from labthings.http_client import Response
+from labthings.problem_reports import checked, exception, problem_from
 from labthings.thing_description.model import Link
 
 LOGGER = logging.getLogger("labthings.client")
@@ -55,14 +58,21 @@ class RemoteInvocation:
     :param label: the names of the Thing and the action.
     :param started: the server's answer to the request that started it.
     :param relay: logs what the server logs.
+    :param output_forms: in which the server has its output, beside JSON.
     """
 
     def __init__(
-        self, label: str, started: Response, addresses: Addresses, connection: Connection, relay: LogRelay
+        self,
+        label: str,
+        started: Response,
+        addresses: Addresses,
+        connection: Connection,
+        relay: LogRelay,
+        output_forms: BinaryForms,
     ) -> None:
         self._label = label
-        self._connection = connection
-        self._relay = relay
+        self._addresses, self._connection, self._output_forms = addresses, connection, output_forms
+        self._blobs, self._relay = Blobs(addresses, connection), relay
         self._waiting, self._cancelling = f"Waiting for {label}", f"Cancelling {label}"
         self._report = self._read(started, FailedToInvokeActionError)
         href = self._report.address or started.headers.get("location")
@@ -92,21 +102,33 @@ class RemoteInvocation:
     def output(self) -> Any:
         """What it returned, once it has ended."""
         if self._report.status == "completed":
-            return self._report.output
+            is_told = "output" in self._report.model_fields_set or not self._output_forms
+            return self._report.output if is_told else self._fetched_output()
         if self._report.status == "cancelled":
             raise InvocationCancelledError(f"{self._label} was cancelled.")
         problem = problem_from(self._report.error or _logged_error(self._report.log), 500)
         raise exception(ServerActionError, f"{self._label} failed: {problem.title}: {problem.detail}", problem)
+
+    def _fetched_output(self) -> Any:
+        attempt = f"Fetching the output of {self._label}"
+        link = next((link.href for link in self._report.links if link.rel == "output"), None)
+        if link is None:
+            raise ServerActionError(f"{attempt} failed: the server does not tell where it is.")
+        url = self._addresses.absolute(link, self._url)
+        answer = self._connection.send("GET", url, attempt, ServerActionError, headers=self._output_forms.headers)
+        value = value_of(checked(answer, ServerActionError, attempt), ServerActionError, attempt)
+        return self._blobs.received(value, answer)
 
     def _ask(self) -> Response:
         """Ask for its state, patiently: an action may take hours, a network now and then a moment."""
         if self._url is None:
             raise ServerActionError(f"The server does not tell where to ask what became of {self._label}.")
         url = f"{self._url}{'&' if '?' in self._url else '?'}wait={self._connection.wait:g}"
+        headers = {"prefer": "return=minimal"} if self._output_forms else None
         lost_at = None
         while True:
             try:
-                return self._connection.send("GET", url, self._waiting, ServerActionError)
+                return self._connection.send("GET", url, self._waiting, ServerActionError, headers=headers)
             except ServerActionError as error:
                 lost_at = lost_at or time.monotonic()
                 if time.monotonic() - lost_at >= PATIENCE:
@@ -119,6 +141,8 @@ class RemoteInvocation:
             report = InvocationReport.model_validate_json(response.content)
         except ValidationError as cause:
             raise error(f"{self._waiting} failed: {response.url} does not answer with an invocation.") from cause
+        if "output" in report.model_fields_set:  # which setting it would change
+            report.output = self._blobs.received(report.output, response)
         self._relay.relay(report.log)
         return report
 

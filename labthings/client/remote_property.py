@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from labthings.client.addresses import Addresses, Target
-from labthings.client.connection import Connection, from_json, to_json
-from labthings.client.errors import checked
+from labthings.client.binary_forms import BinaryForms, value_of
+from labthings.client.blobs import Blobs
+from labthings.client.connection import Connection
 from labthings.exceptions import ClientPropertyError, ReadOnlyClientPropertyError
+from labthings.problem_reports import checked
 from labthings.thing_description.model import PropertyAffordance
 
 JSON_HEADERS = {"content-type": "application/json"}
@@ -29,9 +31,11 @@ class RemoteProperty:
         url_type: type[Any],
     ) -> None:
         self._label = label
-        self._connection = connection
+        self._connection, self._blobs = connection, Blobs(addresses, connection)
         reading = None if affordance.write_only else addresses.target(affordance, "readproperty", "GET")
         writing = None if affordance.read_only else addresses.target(affordance, "writeproperty", "PUT")
+        self._read_forms = BinaryForms.of_property(affordance, "readproperty", addresses, reading)
+        self._write_forms = BinaryForms.of_property(affordance, "writeproperty", addresses, writing)
         self._read_method, self._read_url = _request(reading, url_type)
         self._write_method, self._write_url = _request(writing, url_type)
         self._reading = f"Reading {label}"
@@ -41,17 +45,20 @@ class RemoteProperty:
         """Read its value."""
         if self._read_method is None:
             raise ClientPropertyError(f"{self._label} cannot be read.")
-        response = self._connection.send(self._read_method, self._read_url, self._reading, ClientPropertyError)
+        response = self._connection.send(
+            self._read_method, self._read_url, self._reading, ClientPropertyError, headers=self._read_forms.headers
+        )
         if response.status_code != 200:
             checked(response, ClientPropertyError, self._reading)
-        return from_json(response, ClientPropertyError, self._reading)
+        return self._blobs.received(value_of(response, ClientPropertyError, self._reading), response)
 
     def write(self, value: Any) -> None:
         """Write a value."""
         if self._write_method is None:
             raise ReadOnlyClientPropertyError(f"{self._label} is read-only.")
+        headers, body = self._write_forms.encoded(value) or (JSON_HEADERS, self._blobs.to_json(value))
         response = self._connection.send(
-            self._write_method, self._write_url, self._writing, ClientPropertyError, to_json(value), JSON_HEADERS
+            self._write_method, self._write_url, self._writing, ClientPropertyError, body, headers
         )
         checked(response, ClientPropertyError, self._writing)
 

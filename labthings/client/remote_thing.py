@@ -12,18 +12,20 @@ from pydantic import ValidationError
 from typing_extensions import Self
 
 from labthings.client.addresses import Addresses
-from labthings.client.connection import Connection, HTTPClient, Response, from_json
-from labthings.client.errors import checked
+from labthings.client.connection import Connection, from_json
 from labthings.client.remote_action import RemoteAction
 from labthings.client.remote_property import RemoteProperty
 from labthings.exceptions import ClientPropertyError, FailedToInvokeActionError, ThingUnavailableError
+from labthings.http_client import HTTPClient, Response
+from labthings.problem_reports import checked
 from labthings.thing_description.model import ThingDescription
 
+STREAM = "multipart/x-mixed-replace"
 ACCEPT = {"accept": "application/td+json, application/json"}
 
 
 class RemoteThing:
-    """The properties and actions of a Thing on a server.
+    """The properties and actions of a Thing on a server, and the URLs of its streams.
 
     :param description: its Thing Description.
     :param found_at: where that was found, as the HTTP client has it.
@@ -34,6 +36,8 @@ class RemoteThing:
         self.name = _name(description, self.url)
         logger = logging.getLogger(f"labthings.client.{self.name}")
         addresses, url_type = Addresses(description, self.url), type(found_at)
+        streams = [addresses.absolute(link.href) for link in description.links if link.type == STREAM]
+        self.streams = {url.rpartition("/")[2]: url for url in streams}
         self.properties = {
             name: RemoteProperty(f"{self.name}.{name}", each, addresses, connection, url_type)
             for name, each in description.properties.items()

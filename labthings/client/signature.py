@@ -11,7 +11,9 @@ from operator import or_
 from types import GenericAlias
 from typing import Any, Literal
 
-from labthings.thing_description.model import ActionAffordance
+from labthings.outputs.blob import Blob
+from labthings.thing_description.model import ActionAffordance, Affordance
+from labthings.types.media_types import NPY, bare
 
 _TYPES: dict[str, Any] = {"integer": int, "number": float, "string": str, "boolean": bool, "null": None}
 
@@ -65,7 +67,16 @@ class ActionSignature:
 
 
 def _output(affordance: ActionAffordance) -> Any:
-    return None if affordance.output is None else annotation(affordance.output)
+    return None if affordance.output is None else value_annotation(affordance, affordance.output)
+
+
+def value_annotation(affordance: Affordance, schema: Mapping[str, Any]) -> Any:
+    """The Python type of a property's value, or of an action's output: an array, if there is numpy's form of it."""
+    if all(bare(form.content_type) != NPY for form in affordance.forms):
+        return annotation(schema)
+    from numpy import ndarray
+
+    return ndarray
 
 
 def annotation(schema: Mapping[str, Any]) -> Any:
@@ -78,8 +89,13 @@ def annotation(schema: Mapping[str, Any]) -> Any:
     if schema.get("type") == "array":
         return _array(schema.get("items", {}))
     if schema.get("type") == "object":
-        return dict[str, Any]
+        return Blob if _is_blob(schema) else dict[str, Any]
     return _TYPES.get(schema.get("type", ""), Any)
+
+
+def _is_blob(schema: Mapping[str, Any]) -> bool:
+    properties = schema.get("properties", {})
+    return "media_type" in properties and properties.get("rel", {}).get("const") == "output"
 
 
 def _array(items: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Any:

@@ -9,10 +9,10 @@ from typing import Any, ClassVar, TypeVar, cast
 
 from typing_extensions import Self
 
-from labthings.client.connection import HTTPClient
 from labthings.client.docstring import action_docstring, property_docstring, thing_docstring
 from labthings.client.remote_thing import RemoteThing, suggestion
 from labthings.client.signature import ActionSignature
+from labthings.http_client import HTTPClient
 from labthings.thing_description.model import ActionAffordance, PropertyAffordance, ThingDescription
 
 Client = TypeVar("Client", bound="ThingClient")
@@ -105,6 +105,9 @@ class ThingClient:
         super().__setattr__(name, value)
 
     def _no_attribute(self, name: str) -> AttributeError:
+        if name in self._thing.streams:
+            url = self._thing.streams[name]
+            return AttributeError(f"{self._thing.name}.{name} is a stream: see {url}/viewer in a web browser.")
         known = [*self._thing.properties, *self._thing.actions]
         text = f"{self._thing.name} has no property or action '{name}'.{suggestion(name, known)}"
         return AttributeError(text, name=name)  # without `obj`, so that Python does not add a suggestion to ours

@@ -144,7 +144,7 @@ def test_cancelled_action(connect):
 
     started = threading.Event()
     client = connect(Slow)
-    request = client._thing.connection._request
+    request = client._thing.connection.request
     canceller = threading.Thread(target=cancel)
     canceller.start()
     with pytest.raises(InvocationCancelledError, match=r"thing\.wait was cancelled"):

@@ -72,7 +72,7 @@ def test_value_that_is_not_json_is_not_sent(connect):
 
 def test_read_only_property_is_refused_without_a_request(connect):
     client = connect(Heater)
-    client._thing.connection._request = None  # a request would fail in another way
+    client._thing.connection.request = None  # a request would fail in another way
     with pytest.raises(ReadOnlyClientPropertyError, match=r"thing\.measured is read-only") as caught:
         client.measured = 3
     assert isinstance(caught.value, ClientPropertyError)

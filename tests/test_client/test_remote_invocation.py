@@ -94,7 +94,7 @@ def test_connection_that_fails_at_once():
     def fail(*args, **kwargs):
         raise httpx.ConnectError("unplugged")
 
-    client._thing.connection._request = fail
+    client._thing.connection.request = fail
     with pytest.raises(
         FailedToInvokeActionError, match=r"Invoking oven\.bake failed: no answer from http://lab/oven/bake"
     ):

@@ -4,17 +4,30 @@ import inspect
 import pydoc
 from typing import Annotated, Any, Literal
 
+import numpy
 import pytest
 from pydantic import BaseModel, Field
 
 import labthings as lt
 from labthings.client.docstring import action_docstring, property_docstring
 from labthings.client.signature import ActionSignature
+from labthings.outputs.blob import Blob
 from labthings.thing_description.model import ActionAffordance, PropertyAffordance
+from labthings.types.numpy import NDArray
 
 
 class Position(BaseModel):
     x: float
+
+
+class Spectrum(BaseModel):
+    """What was measured.
+
+    In counts.
+    """
+
+    wavelengths: NDArray
+    counts: NDArray
 
 
 class Stage(lt.Thing):
@@ -84,13 +97,28 @@ def test_docstring_of_the_thing(connect):
     assert inspect.getdoc(connect(Stage)) == "Stage\n\nA stage.\n\nIt moves in two directions."
 
 
+def test_help_and_an_error_say_where_a_stream_is_shown(connect):
+    class Camera(lt.Thing):
+        """A camera."""
+
+        live = lt.outputs.MJPEGStreamDescriptor()
+        """What it sees."""
+
+    client = connect(Camera)
+    page = client.thing_description.links[-1].href
+    assert page.endswith("/live/viewer")
+    assert inspect.getdoc(client) == f"Camera\n\nA camera.\n\nWhat it sees: {page}"
+    with pytest.raises(AttributeError, match=rf"\.live is a stream: see {page} in a web browser"):
+        _ = client.live
+
+
 def test_help_on_an_action_and_on_the_thing(connect):
     client = connect(Stage)
     assert "park() -> None method of" in pydoc.plain(pydoc.render_doc(client.park))
     page = pydoc.plain(pydoc.render_doc(client))
     assert "park(self) -> None" in page
     assert "Where it is." in page
-    assert "Type: dict[str, Any], read-only." in page.replace("typing.", "")
+    assert "Type: dict[str, Any], with the key 'x', read-only." in page.replace("typing.", "")
 
 
 def signature_of(schema: dict[str, Any], output: dict[str, Any] | None = None) -> str:
@@ -128,6 +156,44 @@ def test_annotation(schema, expected):
     assert text == f"(a: {expected}) -> {expected}"
 
 
+def test_arrays_are_arrays_and_dictionaries_have_keys(connect):
+    class Spectrometer(lt.Thing):
+        latest: Spectrum | None = lt.property(default=None, readonly=True)
+        """The latest one."""
+
+        wavelengths: NDArray = lt.property(default_factory=lambda: numpy.zeros(3), unit="nm")
+        """One for each pixel."""
+
+        @lt.action
+        def measure(self) -> NDArray:
+            """Measure."""
+            return numpy.zeros(3)
+
+        @lt.action
+        def describe(self) -> Spectrum:
+            """Measure, and tell more."""
+
+    client = connect(Spectrometer)
+    assert inspect.signature(client.measure).return_annotation is numpy.ndarray
+    assert inspect.getdoc(type(client).wavelengths) == "One for each pixel.\n\nType: numpy.ndarray, in nm."
+    keys = "with the keys 'wavelengths', 'counts'"
+    assert (inspect.getdoc(type(client).latest) or "").endswith(f" | None, {keys}, read-only.")
+    assert inspect.getdoc(client.describe) == (
+        f"Measure, and tell more.\n\n:return: Spectrum. What was measured.\n\n    In counts ({keys})"
+    )
+
+
+def test_blobs_are_blobs(connect):
+    class Copier(lt.Thing):
+        @lt.action
+        def copy(self, page: Blob, more: list[Blob]) -> Blob:
+            return page
+
+    signature = inspect.signature(connect(Copier).copy)
+    assert [each.annotation for each in signature.parameters.values()] == [Blob, list[Blob]]
+    assert signature.return_annotation is Blob
+
+
 def test_names_that_python_cannot_spell_go_into_kwargs():
     affordance = ActionAffordance(input={"properties": {"a": {"type": "integer"}, "class": {}, "x-y": {}, "self": {}}})
     signature = ActionSignature(affordance)
@@ -156,6 +222,18 @@ def test_docstrings_from_foreign_descriptions():
         PropertyAffordance.model_validate({"type": "number", "unit": "°C", "writeOnly": True})
     ) == ("Type: float, in °C, write-only.")
     assert action_docstring(ActionAffordance()) == ""
+
+
+@pytest.mark.parametrize(
+    ("description", "expected"),
+    [
+        ("how long, in s.", "how long, in s (at least 0)"),
+        ("how long, in steps.", "how long, in steps (in s, at least 0)"),
+    ],
+)
+def test_a_unit_is_not_said_twice(description, expected):
+    schema = {"properties": {"t": {"description": description, "unit": "s", "minimum": 0}}}
+    assert action_docstring(ActionAffordance(input=schema)) == f":param t: {expected}"
 
 
 def test_parameters_that_the_description_explains_already():
