@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -28,19 +28,23 @@ def explained(source: str, known_keys: KnownKeys) -> Iterator[None]:
         yield
     except ValidationError as error:
         faults = error.errors()
-        lines = _by_message((_key(fault["loc"]), _message(fault, known_keys)) for fault in faults)
+        found = [
+            {"loc": list(fault["loc"]), "msg": _message(fault, known_keys), "type": fault["type"]} for fault in faults
+        ]
+        lines = (": ".join([*filter(None, [", ".join(keys)]), message]) for message, keys in keys_by_message(found))
         text = "\n".join([f"{source} cannot be used:", *(f"  {line}" for line in lines)])
-        raise ConfigurationError(text) from _cause(faults)
+        raise ConfigurationError(text, found) from _cause(faults)
 
 
-def _by_message(faults: Iterator[tuple[str, str]]) -> list[str]:
+def keys_by_message(errors: Iterable[Mapping[str, Any]]) -> Iterable[tuple[str, list[str]]]:
+    """What is wrong in a configuration, and under which keys: several may have the same cause."""
     keys: dict[str, list[str]] = {}
-    for key, message in faults:
-        keys.setdefault(message, []).append(key)
-    return [": ".join([*filter(None, [", ".join(keys[message])]), message]) for message in keys]
+    for each in errors:
+        keys.setdefault(each["msg"], []).append(_key(each["loc"]))
+    return keys.items()
 
 
-def _key(location: tuple[Any, ...]) -> str:
+def _key(location: Iterable[Any]) -> str:
     parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in location if part != "[key]")
     return "".join(parts).lstrip(".")
 

@@ -25,6 +25,7 @@ class Household:
         self.hosted = hosted
         self._start_timeout, self._stop_timeout = start_timeout, stop_timeout
         self._starts: dict[str, asyncio.Task[None]] = {}
+        self._given_up: asyncio.Future[None] | None = None
         self._by_thing: dict[int, HostedThing] = {}
 
     def prepare(self) -> None:
@@ -53,13 +54,22 @@ class Household:
         for each in self.hosted.values():
             each.reset()
         self._starts = {}
+        self._given_up = given_up = asyncio.get_running_loop().create_future()
         for each in self._in_slot_order():
+            if given_up.done():
+                break
             before = [self._starts[name] for name in self._needs(each) if name in self._starts]
             late = any(not task.done() for task in before)
             task = self._starts[each.name] = asyncio.create_task(self._start(each, before))
-            await asyncio.wait({task}, timeout=0 if late else self._start_timeout)
-            if not task.done():
+            timeout = 0 if late else self._start_timeout
+            await asyncio.wait({task, given_up}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            if not task.done() and not given_up.done():
                 LOGGER.error("'%s' is taking too long to start: the server goes on without it.", each.name)
+
+    def give_up_starting(self) -> None:
+        """Do not wait for the Thing that is starting, and start no others. For the event loop's thread."""
+        if self._given_up is not None and not self._given_up.done():
+            self._given_up.set_result(None)
 
     async def stop(self) -> None:
         """Exit the Things, in the reverse order, and end their threads."""

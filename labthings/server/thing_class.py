@@ -91,11 +91,11 @@ def _similar_module(name: str) -> str:
 def _broken(name: str, error: BaseException) -> str:
     if error.__cause__ is not None and "__set_name__" in str(error):  # so Python 3.11 and older wrap what it raised
         error = error.__cause__
-    return f"The module '{name}' was found, but importing it failed{_place(error)}: {type(error).__name__}: {error}"
+    return f"The module '{name}' was found, but importing it failed{place_of(error)}: {type(error).__name__}: {error}"
 
 
-def _place(error: BaseException) -> str:
-    """The last line of the user's own code that the error passed through."""
+def place_of(error: BaseException) -> str:
+    """Words for the last line of the user's own code that an error passed through; none if there is none."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if not _is_installed(frame.filename)]
     return f" at line {own[-1].lineno} of {own[-1].filename}" if own else ""

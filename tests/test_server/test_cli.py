@@ -93,8 +93,10 @@ def files(folder: Path) -> set[str]:
 
 def test_help_names_the_options_and_commands(terminal: Terminal) -> None:
     terminal.run("--help")
-    for word in ("--config", "--json", "--host", "--port", "5000", "--debug", "--version", "check", "schema", "init"):
-        assert word in terminal.out
+    for option in ("--config", "--json", "--host", "--port", "5000", "--fallback", "--debug", "--version"):
+        assert option in terminal.out
+    for command in ("check", "schema", "init"):
+        assert command in terminal.out
 
 
 def test_version(terminal: Terminal) -> None:

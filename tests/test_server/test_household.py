@@ -288,6 +288,16 @@ def test_a_start_that_tries_to_exit_python(client_of, refused):
     assert client.get("/stage/x").json() == 0
 
 
+def test_an_init_that_tries_to_exit_python(client_of, refused):
+    class Exiting(lt.Thing):
+        x: int = lt.property(default=1)
+
+        def __init__(self, **kwargs: Any) -> None:
+            raise SystemExit("no driver")
+
+    refused(client_of(Exiting).get("/thing/x"), 503, "SystemExit: no driver")
+
+
 def test_an_init_that_does_not_call_its_superclass(client_of, refused):
     class Thing(lt.Thing):
         x: int = lt.property(default=1)

@@ -57,8 +57,24 @@ class Broken(lt.Thing):
     def __enter__(self):
         raise OSError("unplugged")
 
+class Hanging(lt.Thing):
+    def __enter__(self):
+        hang("start")
+
+class Last(lt.Thing):
+    hanging: Hanging = lt.thing_slot()
+
+    def __enter__(self):
+        print("the last is entered", flush=True)
+
+class Door(lt.Thing):
+    def __exit__(self, *error):
+        print("the door is closed", flush=True)
+
 folder, config, port = sys.argv[1:]
-server = lt.ThingServer.from_things({"stage": Stage, "broken": Broken}, settings_folder=folder, **eval(config))
+config = eval(config)
+things = {"stage": Stage, "broken": Broken, **{name: globals()[cls] for name, cls in config.pop("others", {}).items()}}
+server = lt.ThingServer.from_things(things, settings_folder=folder, **config)
 server.serve("127.0.0.1", int(port))
 print("served")
 """
@@ -73,6 +89,8 @@ class Process:
         warnings = ["-W", "error", "-W", "ignore::ResourceWarning"]  # uvloop hangs if its own warning is an error
         command = [sys.executable, *warnings, str(script), str(folder / "settings"), repr(config), str(port)]
         self.popen = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        if "others" in config:
+            return
         self.announcement = "".join(iter(self.line, "Press Ctrl+C to stop.\n"))
         found = re.search(r"  stage +(http://127\.0\.0\.1:(\d+))/stage/", self.announcement)
         assert found is not None, self.announcement
@@ -153,6 +171,17 @@ def test_it_ends_soon_and_well_though_clients_wait(start, number):
     }
 
 
+def test_uploads_that_are_under_way_end_with_a_word(start):
+    process = start()
+    with socket.create_connection(("127.0.0.1", process.port)) as client:
+        client.sendall(b"POST /blob/ HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n")
+        assert b"100 Continue" in client.recv(1000)
+        code, _, err = process.end(within=3)
+    assert code == 0
+    assert "Cancel 1 running task" in err
+    assert "Traceback" not in err
+
+
 def stalled_reader(port: int) -> socket.socket:
     """A client that observes a property, and does not read what it is sent, not even the end."""
     client = socket.socket()
@@ -194,6 +223,17 @@ def test_it_ends_though_the_things_own_code_hangs(start):
     assert "stage.block goes on although it was cancelled" in err
     for thread in threads:
         thread.join(10)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_ends_though_a_thing_hangs_while_it_starts(start, number):
+    process = start(others={"door": "Door", "last": "Last", "hanging": "Hanging"}, stop_timeout=0.1)
+    assert process.line() == "start hangs\n"
+    began = time.monotonic()
+    code, out, err = process.end(number)
+    assert time.monotonic() - began < 3
+    assert (code, out) == (0, "the door is closed\nserved\n"), err
+    assert "'hanging' has not finished starting" in err
 
 
 def test_a_setting_that_was_answered_outlives_a_sudden_death(start):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +15,7 @@ from labthings.server.cli.options import ConfigOption, DebugOption, JsonOption, 
 from labthings.server.cli.project import create_project
 from labthings.server.cli.schema import config_schema
 from labthings.server.cli.serve import serve
+from labthings.server.version import labthings_version
 
 app = typer.Typer(
     name="labthings-server",
@@ -41,10 +41,7 @@ def serve_from_cli(argv: Sequence[str] | None = None) -> None:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        try:
-            typer.echo(f"labthings {version('labthings')}")
-        except PackageNotFoundError:
-            typer.echo("labthings, not installed as a package")
+        typer.echo(f"labthings {labthings_version()}")
         raise typer.Exit
 
 
@@ -60,6 +57,10 @@ def serve_command(
         str, typer.Option(metavar="ADDRESS", help="The address to listen on. 0.0.0.0 lets other computers in.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(metavar="PORT", min=0, max=65535, help="The port to listen on.")] = 5000,
+    fallback: Annotated[
+        bool,
+        typer.Option("--fallback", help="If the server cannot start, serve a page that says why in its place."),
+    ] = False,
     debug: DebugOption = False,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version, and stop.")
@@ -69,7 +70,7 @@ def serve_command(
     if context.invoked_subcommand is None:
         require_config(context, config, json_text)
         with reported(debug=debug):
-            serve(config, json_text, host, port, debug=debug)
+            serve(config, json_text, host, port, debug=debug, fallback=fallback)
     elif config is not None or json_text is not None:
         context.fail(f"Write -c and -j after '{context.invoked_subcommand}', not before it.")
 

@@ -22,7 +22,18 @@ def reported(*, debug: bool = False) -> Iterator[None]:
     try:
         yield
     except LabThingsError as error:
-        if debug and error.__cause__ is not None:
-            typer.echo("".join(traceback.format_exception(error.__cause__)), err=True)
-        typer.echo(f"Error: {error}", err=True)
+        report(error, debug=debug)
         raise typer.Exit(EXIT_CODE) from error
+
+
+def report(error: Exception, *, debug: bool = False) -> None:
+    """Print an error on stderr: with its traceback, unless it is one of LabThings.
+
+    :param debug: whether to print the traceback of what caused an error of LabThings, if anything did.
+    """
+    if not isinstance(error, LabThingsError):
+        typer.echo("".join(traceback.format_exception(error)), err=True)
+        return
+    if debug and error.__cause__ is not None:
+        typer.echo("".join(traceback.format_exception(error.__cause__)), err=True)
+    typer.echo(f"Error: {error}", err=True)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
+
+from typing_extensions import Self
 
 from labthings.logs import THINGS_LOGGER
 
@@ -16,6 +19,33 @@ def show_log(*, debug: bool) -> None:
     handler.setFormatter(ThingLogFormatter())
     logging.basicConfig(handlers=[handler])
     logging.getLogger("labthings").setLevel(logging.DEBUG if debug else logging.INFO)
+
+
+class RecentLog(logging.Handler):
+    """Keeps the last records of all that is logged in a ``with`` block, as text."""
+
+    def __init__(self, most: int = 500) -> None:
+        super().__init__()
+        self._records: deque[str] = deque(maxlen=most)
+        self.setFormatter(ThingLogFormatter())
+
+    @property
+    def text(self) -> str:
+        """What was logged, a record after the other."""
+        return "\n".join(self._records)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._records.append(self.format(record))
+        except Exception:  # noqa: BLE001 - as all handlers do: what is wrong with a message must not end the server
+            self.handleError(record)
+
+    def __enter__(self) -> Self:
+        logging.getLogger().addHandler(self)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        logging.getLogger().removeHandler(self)
 
 
 class ThingLogFormatter(logging.Formatter):
