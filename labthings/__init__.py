@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from labthings import exceptions
+from labthings import exceptions, outputs
 from labthings.actions import action
 from labthings.client import ThingClient
 from labthings.endpoints import endpoint
@@ -16,6 +16,7 @@ from labthings.invocation_contexts import (
     report_progress,
 )
 from labthings.logs import get_thing_logger
+from labthings.outputs import blob
 from labthings.properties import DataProperty, DataSetting, property, setting
 from labthings.server import ThingConfig, ThingServer, ThingServerConfig
 from labthings.thing import Thing, ThingClassSettings
@@ -43,11 +44,13 @@ __all__ = [
     "ThingServerInterface",
     "ThreadWithInvocationID",
     "action",
+    "blob",
     "cancellable_sleep",
     "cli",
     "endpoint",
     "exceptions",
     "get_thing_logger",
+    "outputs",
     "property",
     "raise_if_cancelled",
     "report_progress",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,8 +13,14 @@ from weakref import ref
 
 from anyio.from_thread import BlockingPortal
 
-from labthings.exceptions import FeatureNotEnabledError, NotConnectedToServerError, ServerNotRunningError
+from labthings.exceptions import (
+    FeatureNotEnabledError,
+    NotConnectedToServerError,
+    ServerNotRunningError,
+    ThingFailedError,
+)
 from labthings.global_lock import GlobalLock
+from labthings.logs import get_thing_logger
 from labthings.message_broker import Message, MessageBroker
 
 Params = ParamSpec("Params")
@@ -31,7 +38,7 @@ class Server(Protocol):
     """What the interface needs of a server."""
 
     @property
-    def things(self) -> Mapping[str, HasState]: ...
+    def thing_names(self) -> Collection[str]: ...
     @property
     def application_config(self) -> Mapping[str, Any] | None: ...
     @property
@@ -42,6 +49,7 @@ class Server(Protocol):
     def global_lock(self) -> GlobalLock | None: ...
     @property
     def blocking_portal(self) -> BlockingPortal | None: ...
+    def running_thing(self, name: str) -> HasState: ...
     def path_for_thing(self, name: str) -> str: ...
     def setting_changed(self, name: str, setting: str) -> None: ...
     def save_settings_now(self, name: str) -> None: ...
@@ -92,7 +100,7 @@ class ThingServerInterface:
     @property
     def settings_file_path(self) -> str:
         """The file in which the Thing's settings are kept, as JSON."""
-        return str(self.server.settings_folder / self._name / f"Settings-{self._class_name}.json")
+        return str(Path(self.settings_folder) / f"Settings-{self._class_name}.json")
 
     @property
     def application_config(self) -> Mapping[str, Any] | None:
@@ -117,8 +125,11 @@ class ThingServerInterface:
         return self._portal.call(async_function, *args)
 
     def get_thing_states(self) -> Mapping[str, Any]:
-        """The ``thing_state`` of every Thing on the server, by name: metadata to store with a result."""
-        return {name: thing.thing_state for name, thing in self.server.things.items()}
+        """The ``thing_state`` of every Thing on the server, by name: metadata to store with a result.
+
+        In place of the state of a Thing that is not running, or whose code raises, there is ``{"error": "..."}``.
+        """
+        return {name: self._state_of(name) for name in self.server.thing_names}
 
     @contextmanager
     def hold_global_lock(self, *, error_if_unavailable: bool = True) -> Iterator[None]:
@@ -165,6 +176,20 @@ class ThingServerInterface:
         :raises SettingsNotSavedError: if they cannot be written.
         """
         self.server.save_settings_now(self._name)
+
+    def _state_of(self, name: str) -> Mapping[str, Any]:
+        try:
+            return self.server.running_thing(name).thing_state
+        except ThingFailedError as error:
+            self._logger.warning("The metadata lacks the state of '%s'. %s", name, error)
+            return {"error": str(error)}
+        except Exception as error:
+            self._logger.exception("The metadata lacks the state of '%s', whose `thing_state` raised.", name)
+            return {"error": f"{type(error).__name__}: {error}"}
+
+    @property
+    def _logger(self) -> logging.Logger:
+        return get_thing_logger(self._name)
 
     @property
     def _portal(self) -> BlockingPortal:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,15 @@ class ThingSettings:
                 self._refuse(info, error)
             else:
                 self._kept.discard(info.name)
+
+    def load_at_once(self) -> None:
+        """Load all settings, in an event loop of this thread's own if some have ``async`` setters.
+
+        :raises OSError: if the file cannot be read.
+        """
+        self.load()
+        if self._deferred:
+            asyncio.run(self.load_deferred())
 
     def notice_change(self, setting: str) -> bool:
         """Take note that a setting has been set, and say whether it needs to be saved: not while they are loaded."""

@@ -104,7 +104,8 @@ class ThingSlot(FieldTypedBaseDescriptor[Any, ConnectedThings], Generic[Connecte
         except KeyError:
             raise ThingNotConnectedError(
                 f"'{obj.name}.{self.name}' is not connected yet. Things are connected once all have been made: "
-                "use it in `__enter__` or later, not in `__init__`."
+                "use it in `__enter__` or later, not in `__init__`. "
+                "In a test without a server, use `labthings.testing.manually_connect_thing_slot`."
             ) from None
         if isinstance(connection, WeakValueDictionary):
             return types.MappingProxyType(dict(connection))  # type: ignore[return-value]

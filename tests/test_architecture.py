@@ -17,23 +17,50 @@ FLOORS = [
     [
         "exceptions",
         "global_lock",
+        "http_client",
         "introspection",
         "message_broker",
+        "outputs.jpeg",
+        "retention",
         "settings_file",
         "settings_writer",
+        "types",
         "workers",
     ],
-    ["invocation_contexts", "logs", "problem_details", "thing_server_interface"],
+    [
+        "client_blobs",
+        "invocation_contexts",
+        "logs",
+        "outputs.blob",
+        "outputs.blob_data",
+        "outputs.download",
+        "outputs.remote_data",
+        "outputs.storage",
+        "problem_details",
+        "problem_reports",
+        "thing_server_interface",
+        "url_for",
+    ],
     ["base_descriptor"],
-    ["actions", "endpoints", "properties", "thing_slots"],
+    ["actions", "endpoints", "outputs", "outputs.mjpeg_stream", "properties", "thing_slots"],
     ["thing", "thing_settings"],
     ["thing_description"],
     ["routes", "websockets"],
     ["server"],
     ["client", "server.cli"],
+    ["testing"],
     [""],
 ]
-CLIENT_KNOWS = {"client", "exceptions", "problem_details", "thing_description.model"}
+CLIENT_KNOWS = {
+    "client",
+    "exceptions",
+    "http_client",
+    "outputs.blob",
+    "problem_details",
+    "problem_reports",
+    "thing_description.model",
+    "types",
+}
 KNOWS_FASTAPI = {"routes", "websockets", "server", "server.cli", ""}
 
 

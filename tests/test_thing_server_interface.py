@@ -73,6 +73,96 @@ def test_it_collects_the_state_of_all_things(interface: lt.ThingServerInterface)
     assert interface.get_thing_states() == {"stage": {"position": 3}, "camera": {}}
 
 
+class Moody(Stage):
+    @property
+    def thing_state(self) -> Mapping[str, Any]:
+        raise KeyError("temperature")
+
+
+class Unplugged(Stage):
+    def __enter__(self) -> "Unplugged":
+        raise OSError("no cable")
+
+    @property
+    def thing_state(self) -> Mapping[str, Any]:
+        raise AssertionError("its code was called")
+
+
+class NeverMade(Stage):
+    def __init__(self, **kwargs: Any) -> None:
+        raise OSError("no driver")
+
+
+class Microscope(lt.Thing):
+    @lt.action
+    def acquire(self) -> dict[str, Any]:
+        """Take an image, and tell what belongs to it."""
+        self.logger.info("Taking an image.")
+        return {
+            "states": self._thing_server_interface.get_thing_states(),
+            "site": (self._thing_server_interface.application_config or {}).get("site"),
+            "log": [record.getMessage() for record in self.get_current_invocation_logs()],
+        }
+
+
+def test_an_action_stores_metadata_of_all_things_with_its_result(thing_server: Any, thing_client: Any) -> None:
+    things = {"microscope": Microscope, "stage": Stage, "camera": Camera}
+    thing_server(things, application_config={"site": "north"})
+    thing_client("stage").position = 7
+    assert thing_client("microscope").acquire() == {
+        "states": {"microscope": {}, "stage": {"position": 7}, "camera": {}},
+        "site": "north",
+        "log": ["Taking an image."],
+    }
+
+
+def test_things_that_have_no_state_to_give_do_not_keep_the_others_from_theirs(
+    serve: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    things = {"microscope": Microscope, "moody": Moody, "unplugged": Unplugged, "never": NeverMade, "stage": Stage}
+    _, client = serve(things)
+    caplog.clear()
+    result = client.post("/microscope/acquire", headers={"Prefer": "wait=10"}).json()["output"]
+    assert result["states"] == {
+        "microscope": {},
+        "moody": {"error": "KeyError: 'temperature'"},
+        "unplugged": {"error": "The Thing 'unplugged' is not available: OSError: no cable"},
+        "never": {"error": "The Thing 'never' is not available: OSError: no driver"},
+        "stage": {"position": 3},
+    }
+    assert [text.partition(".")[0] for text in result["log"][1:]] == [
+        "The metadata lacks the state of 'moody', whose `thing_state` raised",
+        "The metadata lacks the state of 'unplugged'",
+        "The metadata lacks the state of 'never'",
+    ]
+    assert {record.name for record in caplog.records} == {"labthings.things.microscope"}
+    assert "KeyError: 'temperature'" in caplog.text
+
+
+def test_things_that_are_starting_or_have_stopped_are_left_alone(tmp_path: Path) -> None:
+    seen: dict[str, Any] = {}
+
+    class Watcher(lt.Thing):
+        stage: Stage = lt.thing_slot()
+
+        def __enter__(self) -> "Watcher":
+            seen["start"] = self._thing_server_interface.get_thing_states()
+            return self
+
+        def __exit__(self, *error: Any) -> None:
+            seen["stop"] = self._thing_server_interface.get_thing_states()
+
+    things = {"stage": Stage, "watcher": Watcher, "late": Camera}
+    server = lt.ThingServer.from_things(things, settings_folder=tmp_path)
+    with server.test_client():
+        pass
+    assert seen["start"]["stage"] == {"position": 3}
+    assert seen["start"]["watcher"] == {"error": "The Thing 'watcher' is still starting. Try again later."}
+    assert "is not running" in seen["start"]["late"]["error"]
+    assert seen["stop"]["stage"] == {"position": 3}
+    assert "is not running" in seen["stop"]["watcher"]["error"]
+
+
 def test_it_can_be_made_as_documented(interface: Any) -> None:
     made = lt.ThingServerInterface(interface.server, "camera", "Camera")
     assert (made.name, made.path) == ("camera", "/api/v1/camera/")
