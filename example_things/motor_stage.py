@@ -1,10 +1,10 @@
 """A simulated motor stage: limits, and actions that take time, of which only one at a time may use the motors."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import dist
 from threading import Lock
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -58,6 +58,10 @@ class MotorStage(lt.Thing):
             raise ValueError(f"time_scale must be above 0, not {time_scale}.")
         self._time_scale = time_scale
         self._starting = Lock()
+
+    @property
+    def thing_state(self) -> Mapping[str, Any]:
+        return self.position.model_dump()
 
     @lt.action
     def move_to(self, x: Lateral | None = None, y: Lateral | None = None, z: Vertical | None = None) -> Position:

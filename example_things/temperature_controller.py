@@ -2,8 +2,9 @@
 
 import math
 import random
+from collections.abc import Mapping
 from threading import Event, Lock, Thread
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field
 from typing_extensions import Self
@@ -83,6 +84,10 @@ class TemperatureController(lt.Thing):
     def __exit__(self, *error: object) -> None:
         self._stopping.set()
         self._monitor.join()
+
+    @property
+    def thing_state(self) -> Mapping[str, Any]:
+        return {"temperature": self.temperature, "set_point": self.set_point}
 
     @lt.property
     def is_stable(self) -> bool:

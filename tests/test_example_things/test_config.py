@@ -18,7 +18,7 @@ import labthings as lt
 from labthings.thing_description import validate_thing_description
 
 CONFIG = Path(__file__).parents[2] / "config.example.json"
-THINGS = ["counter", "thermostat", "stage", "assistant"]
+THINGS = ["counter", "thermostat", "stage", "assistant", "camera", "spectrometer"]
 
 
 @pytest.fixture(scope="module")
