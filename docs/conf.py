@@ -2,12 +2,16 @@
 
 import builtins
 import re
+import sys
 from importlib.metadata import version as installed_version
+from pathlib import Path
 from typing import Any
 
 from docutils.nodes import Element
 from pydantic import BaseModel
 from sphinx.application import Sphinx
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
 
 project = "LabThings"
 copyright = "the LabThings authors"
@@ -34,8 +38,8 @@ maximum_signature_line_length = 100
 
 # What has no page here to link to. Everything else must.
 _OTHER_PACKAGES = (
-    r"(anyio|_?asyncio|collections|concurrent|contextlib|datetime|fastapi|httpx|logging|pathlib|pydantic"
-    r"|starlette|threading|types|typing|typing_extensions|uuid)\..*"
+    r"(anyio|_?asyncio|collections|concurrent|contextlib|datetime|fastapi|httpx|logging|numpy|os|pathlib|pydantic"
+    r"|starlette|tempfile|threading|types|typing|typing_extensions|uuid)\..*"
 )
 _BUILTINS = "|".join(vars(builtins))
 _TYPE_VARIABLES = (
@@ -52,6 +56,7 @@ def setup(app: Sphinx) -> None:
     app.connect("missing-reference", _find_short_name)
     app.connect("autodoc-process-docstring", _leave_out_the_tree)
     app.connect("autodoc-process-signature", _leave_out_fields)
+    app.connect("build-finished", _draw_examples)
 
 
 def _find_short_name(app: Sphinx, env: Any, node: Element, content: Element) -> Any:
@@ -75,3 +80,10 @@ def _leave_out_the_tree(app: Sphinx, what: str, name: str, obj: Any, options: An
 def _leave_out_fields(app: Sphinx, what: str, name: str, obj: Any, *rest: Any) -> tuple[str, None] | None:
     """pydantic's signatures are made for programs."""
     return ("", None) if isinstance(obj, type) and issubclass(obj, BaseModel) else None
+
+
+def _draw_examples(app: Sphinx, error: Exception | None) -> None:
+    if error is None and app.builder.format == "html":
+        from example_pictures import draw_examples
+
+        draw_examples(Path(app.outdir, "_images"))

@@ -8,6 +8,7 @@ page's ``config.json``, or else with ``config.example.json``; a page that writes
 import doctest
 import re
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ import pytest
 CHECKOUT = Path(__file__).resolve().parents[1]
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 ADDRESS = "127.0.0.1:5000"
+INSTRUMENT_PORT = "5025"  # which configurations name, and something else may have
 
 STARTS = re.compile(r"^```(?:\{code-block\} )?(?:python|pycon)$", re.MULTILINE)
 BLOCK = re.compile(
@@ -105,15 +107,21 @@ def server(folder: Path) -> Iterator[Server]:
     server.stop()
 
 
+@pytest.fixture
+def free_port() -> str:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return str(listener.getsockname()[1])
+
+
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.stem)
-def test_code_on_a_page_works(page: Path, folder: Path, server: Server) -> None:
+def test_code_on_a_page_works(page: Path, folder: Path, server: Server, free_port: str) -> None:
     names: dict[str, Any] = {"__name__": f"docs_{page.stem}"}
     found = sum(block.language in ("python", "pycon") for block in blocks(page))
     assert found == len(STARTS.findall(page.read_text(encoding="utf-8")))
     for block in blocks(page):
         if block.file is not None:
             server.stop()
-            (folder / block.file).write_text(block.text, encoding="utf-8")
+            (folder / block.file).write_text(block.text.replace(INSTRUMENT_PORT, free_port), encoding="utf-8")
         elif block.language in ("python", "pycon"):
             text = block.text.replace(ADDRESS, server.address) if ADDRESS in block.text else block.text
             (run if block.language == "python" else check_session)(text, page, block.line, names)
