@@ -26,6 +26,7 @@ from labthings.outputs.blob_data import BlobData, BytesData, FileData, LocalData
 from labthings.outputs.download import Progress
 from labthings.outputs.remote_data import HTTPClient, RemoteData
 from labthings.outputs.storage import room_in
+from labthings.types.markers import BLOB
 from labthings.url_for import url_for
 
 OCTETS = "application/octet-stream"
@@ -205,6 +206,7 @@ class Blob:
         return core_schema.no_info_plain_validator_function(
             cls._validated,
             serialization=core_schema.plain_serializer_function_ser_schema(Blob.link, when_used="json"),
+            metadata={BLOB: True},
         )
 
     @classmethod

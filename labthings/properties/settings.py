@@ -5,13 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 from labthings.base_descriptor import Owner, Value
+from labthings.exceptions import UnserialisableTypeError
 from labthings.properties.base import BaseProperty
 from labthings.properties.data import DataProperty
 from labthings.properties.functional import FunctionalProperty
+from labthings.types.markers import holds_blobs
 
 
 class BaseSetting(BaseProperty[Owner, Value]):
     """A property that is kept on disk."""
+
+    def check(self) -> None:
+        super().check()
+        if "adapter" in self.__dict__ and holds_blobs(self.adapter):
+            raise UnserialisableTypeError(
+                f"The setting '{self._qualified_name}' cannot hold a blob: the link to it would lead nowhere after a "
+                "restart. Save the bytes to a file, and have a setting with its path."
+            )
 
 
 class DataSetting(DataProperty[Owner, Value], BaseSetting[Owner, Value]):

@@ -1,14 +1,17 @@
-"""Marks in pydantic's schemas, by which a type that holds arrays can be told from others without importing numpy."""
+"""Marks in pydantic's schemas, by which types that hold arrays or blobs can be told without importing numpy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from typing import Any, Literal, TypeAlias
 
 from pydantic import TypeAdapter
 
 ARRAY, ARRAYS_INSIDE = "labthings_array", "labthings_arrays_inside"
 """Keys of the ``metadata`` of a schema: of an array, and of a container that may have arrays in it."""
+
+BLOB = "labthings_blob"
+"""The same, of a blob."""
 
 Kind: TypeAlias = Literal["array", "arrays", "bytes", "json"]
 
@@ -18,7 +21,12 @@ _NOT_SCHEMAS = {"default", "expected", "metadata"}
 
 def holds_arrays(adapter: TypeAdapter[Any]) -> bool:
     """Whether values of a type may be numpy arrays, or have them inside."""
-    return any(_marks(adapter.core_schema))
+    return _has_mark(adapter, {ARRAY, ARRAYS_INSIDE})
+
+
+def holds_blobs(adapter: TypeAdapter[Any]) -> bool:
+    """Whether values of a type may be blobs, or have them inside."""
+    return _has_mark(adapter, {BLOB})
 
 
 def kind_of(adapter: TypeAdapter[Any]) -> Kind:
@@ -43,8 +51,12 @@ def _metadata(schema: Mapping[str, Any]) -> Mapping[str, Any]:
     return schema.get("metadata") or {}
 
 
-def _marks(schema: Any) -> Iterator[bool]:
-    """Something true, where a part of a schema is marked."""
+def _has_mark(adapter: TypeAdapter[Any], marks: Set[str]) -> bool:
+    return any(not marks.isdisjoint(metadata) for metadata in _all_metadata(adapter.core_schema))
+
+
+def _all_metadata(schema: Any) -> Iterator[Mapping[str, Any]]:
+    """The metadata of every part of a schema."""
     waiting, seen = [schema], set()
     while waiting:
         part = waiting.pop()
@@ -54,5 +66,5 @@ def _marks(schema: Any) -> Iterator[bool]:
             seen.add(id(part))
             metadata = part.get("metadata")
             if isinstance(metadata, Mapping):
-                yield not metadata.keys().isdisjoint((ARRAY, ARRAYS_INSIDE))
+                yield metadata
             waiting.extend(each for key, each in part.items() if key not in _NOT_SCHEMAS)

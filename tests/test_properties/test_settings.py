@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 import labthings as lt
-from labthings.exceptions import InvalidValueError, SettingsNotSavedError
+from labthings.exceptions import InvalidValueError, SettingsNotSavedError, UnserialisableTypeError
+from labthings.outputs.blob import Blob
 
 
 class Laser(lt.Thing):
@@ -137,3 +138,19 @@ def test_what_cannot_be_written_is_told_and_in_force(serve: Any, tmp_path: Path)
     assert client.put("/laser/power", json=5).status_code == 500
     assert server.things["laser"].power == 5
     (tmp_path / "settings" / "laser").unlink()
+
+
+@pytest.mark.parametrize("kind", [Blob, Blob | None, list[Blob]])
+def test_a_blob_is_no_setting(kind: Any) -> None:
+    words = r"The setting 'Camera.background' cannot hold a blob.*have a setting with its path"
+    with pytest.raises(UnserialisableTypeError, match=words):
+        type("Camera", (lt.Thing,), {"__annotations__": {"background": kind}, "background": lt.setting(default=None)})
+
+
+def test_a_blob_is_no_functional_setting() -> None:
+    with pytest.raises(UnserialisableTypeError, match=r"'Camera.background' cannot hold a blob"):
+
+        class Camera(lt.Thing):
+            @lt.setting
+            def background(self) -> Blob:
+                return Blob.from_bytes(b"")
