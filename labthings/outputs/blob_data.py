@@ -7,6 +7,7 @@ import os
 import stat
 import threading
 import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
@@ -50,7 +51,7 @@ class BlobData(Protocol):
         """
 
 
-class LocalData:
+class LocalData(ABC):
     """Bytes in this process's memory, or in a file of this computer, which a server may make available.
 
     It can be found by its ``id`` as long as something refers to it.
@@ -90,8 +91,12 @@ class LocalData:
         """What tells its content from others, as in an ``ETag``."""
         return self.id
 
+    @abstractmethod
     def open(self) -> BinaryIO:
-        raise NotImplementedError
+        """Open it for reading.
+
+        :raises BlobGoneError: if it is no longer there.
+        """
 
     def write_to(self, file: BinaryIO, progress: Progress | None = None) -> None:
         size, written = self.size, 0
@@ -107,6 +112,7 @@ class LocalData:
         :param folder: where to make a temporary file; by default, where the system has them.
         :raises OSError: if that cannot be done.
         """
+        return  # it takes none, unless a subclass says otherwise
 
 
 _known: WeakValueDictionary[str, LocalData] = WeakValueDictionary()

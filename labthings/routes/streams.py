@@ -11,6 +11,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import anyio
+
 from labthings.exceptions import StreamEndedError
 from labthings.outputs.mjpeg_stream import MJPEGStream, MJPEGStreamInfo, RingbufferEntry
 from labthings.routes.connection import Connection
@@ -33,11 +35,8 @@ def _routes(served: ServedThing, info: MJPEGStreamInfo) -> Iterator[Route]:
     feed = _Feed()
 
     async def watch(scope: Scope, receive: Receive, send: Send) -> None:
-        nonlocal feed
         served.require_running()
         stream = info.stream
-        if not stream.viewer_count:
-            feed = _Feed()  # the server may have been started again, in another event loop
         with stream.viewed() as ended:
             await send({"type": "http.response.start", "status": 200, "headers": _stream_headers()})
             if scope["method"] == "HEAD":
@@ -100,7 +99,7 @@ class _Feed:
     def __init__(self) -> None:
         self._entry: RingbufferEntry | None = None
         self._part = _body(b"")
-        self._queue = asyncio.Lock()
+        self._queue = anyio.Lock(fast_acquire=True)  # unlike that of asyncio, it works in any event loop
         self._free_at = 0.0
 
     async def turn(self) -> None:

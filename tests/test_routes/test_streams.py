@@ -428,6 +428,34 @@ def test_of_many_viewers_together_each_gets_its_turn_and_no_debt_is_left(monkeyp
         asyncio.run(watch())
 
 
+def test_viewers_take_turns_also_in_another_event_loop(monkeypatch):
+    monkeypatch.setattr(streams, "BYTES_PER_SECOND", 1e6)
+    server = lt.ThingServer.from_things({"camera": Camera})
+
+    async def view_three_frames(stream: MJPEGStream) -> None:
+        has_three, received = asyncio.Event(), []
+
+        async def send(message: dict[str, Any]) -> None:
+            if b"\xff\xd9" in message.get("body", b""):
+                received.append(message)
+                stream.add_frame(jpeg("", 10_000))
+            if len(received) == 3:
+                has_three.set()
+
+        viewing = asyncio.ensure_future(server.app(get("/camera/live"), asyncio.Event().wait, send))
+        await asyncio.wait_for(has_three.wait(), 10)
+        viewing.cancel()
+
+    async def watch() -> None:
+        stream = server.things["camera"].live
+        stream.add_frame(jpeg("", 10_000))
+        await asyncio.gather(*(view_three_frames(stream) for _ in range(20)))
+
+    with server.test_client():
+        asyncio.run(watch())
+        asyncio.run(watch())
+
+
 def test_a_camera_in_a_tight_loop_does_not_starve_other_clients(live):
     url, stream, _ = live
     with filming(stream, 1000, 0), watching(f"{url}/camera/live") as shown, httpx.Client() as client:
