@@ -173,7 +173,7 @@ class ActionManager:
     def _ended(self, invocation: Invocation, sizes: Sizes) -> None:
         invocation.release_waiters()
         seconds = invocation.info.retention_time
-        if invocation.blobs:  # whoever is told of them must be able to download them
+        if invocation.blobs or invocation.has_large_output:  # whoever is told of it must be able to download it
             seconds = max(seconds, SECONDS_TO_DOWNLOAD)
         self._retention.add(invocation.id, seconds, sizes)
 

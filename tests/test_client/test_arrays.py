@@ -238,3 +238,14 @@ def test_what_a_server_sends_may_be_broken():
 def test_a_client_without_arrays_needs_no_numpy():
     code = "import sys, labthings.client; assert not {'numpy', 'cbor2'} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_output_that_is_not_kept_can_be_fetched_all_the_same(client_of):
+    class Forgetful(lt.Thing):
+        @lt.action(retention_time=0)
+        def grab(self) -> NDArray:
+            return IMAGE
+
+    thing = lt.ThingClient.from_url("/thing/", client_of(Forgetful))
+    for _ in range(20):
+        assert (thing.grab() == IMAGE).all()
