@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary, finalize
 
 from labthings.exceptions import BlobGoneError
 from labthings.outputs.download import Progress
+from labthings.outputs.storage import require_room
 
 WRITTEN_AT_ONCE = 2**20  # bytes
 
@@ -168,6 +169,7 @@ class BytesData(LocalData):
         content = self._content
         if content is None:
             return
+        require_room(folder, self.size)
         file = TemporaryFile(dir=folder, prefix="labthings-")  # noqa: SIM115 - it stays open
         try:
             file.write(content)

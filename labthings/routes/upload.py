@@ -11,6 +11,7 @@ from labthings.client_blobs import BlobLimits
 from labthings.exceptions import BodyTooLargeError, StorageFullError, UnsupportedMediaTypeError
 from labthings.outputs.blob import OCTETS
 from labthings.outputs.blob_data import BytesData, LocalData, TemporaryFileData
+from labthings.outputs.storage import require_room
 from labthings.routes.http import ClientDisconnectedError, Receive, Scope
 
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+-]+/[\w!#$&^.+-]+\s*(;.*)?", re.ASCII)
@@ -75,6 +76,7 @@ class Upload:
 
     def _append(self, written: bytearray) -> None:
         try:
+            require_room(self._limits.spool_folder, len(written))
             if self._file is None:
                 self._file = TemporaryFile(dir=self._limits.spool_folder, prefix="labthings-")  # noqa: SIM115
             self._file.write(written)

@@ -7,9 +7,11 @@ import gc
 import json
 import os
 import pickle
+import shutil
 import threading
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -296,6 +298,15 @@ def test_a_disk_that_is_full_loses_nothing(tmp_path: Path) -> None:
         data.move_to_file(str(tmp_path / "missing"))
     assert Blob(data).content == b"spot"
     assert data.in_memory == 4
+
+
+def test_some_of_the_disk_is_spared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(total=1000, free=100))
+    data = BytesData(bytes(51), "image/png")
+    with pytest.raises(OSError, match="of the 100 bytes that are free, 50 are spared for settings"):
+        data.move_to_file(None)
+    assert Blob(data).content == bytes(51)
+    BytesData(bytes(50), "image/png").move_to_file(None)
 
 
 def test_several_readers_of_one_file_do_not_disturb_each_other(tmp_path: Path) -> None:

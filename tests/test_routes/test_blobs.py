@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -388,6 +389,14 @@ def test_a_full_disk_is_told(client_of: Any, refused: Any, tmp_path: Path) -> No
     client = client_of({"camera": Camera}, spool_size=10, spool_folder=str(tmp_path / "missing"))
     refused(upload(client, b"1" * 11), 507, "cannot be kept on the server's disk: No such file or directory")
     assert upload(client, b"1" * 10).status_code == 201
+
+
+def test_a_disk_is_not_filled_to_the_brim(client_of: Any, refused: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = client_of({"camera": Camera}, spool_size=10)
+    usage = shutil.disk_usage("/")
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage._replace(total=10**13, free=2**30 + 20))
+    refused(upload(client, b"1" * 21), 507, f"of the {2**30 + 20} bytes that are free, {2**30} are spared")
+    assert upload(client, b"1" * 20).status_code == 201
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(serve_live: Any) -> None:
