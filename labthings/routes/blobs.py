@@ -16,7 +16,7 @@ from labthings.client_blobs import ClientBlobs
 from labthings.outputs.blob import Blob
 from labthings.outputs.blob_data import BlobData, LocalData, local_data
 from labthings.routes.byte_ranges import ByteRange, is_known, wanted_range
-from labthings.routes.http import Headers, Receive, Route, Scope, Send, send_json, send_nothing
+from labthings.routes.http import Headers, Receive, Route, Scope, Send, disconnected, send_json, send_nothing
 from labthings.routes.upload import Upload
 
 LOGGER = logging.getLogger(__name__)
@@ -112,13 +112,8 @@ async def _run(data: LocalData, function: Callable[..., Result], *args: Any) -> 
 
 @asynccontextmanager
 async def _watching(receive: Receive) -> AsyncIterator[Callable[[], bool]]:
-    """Tell whether the client has gone, which sending to it does not."""
-
-    async def watch() -> None:
-        while (await receive())["type"] != "http.disconnect":
-            continue
-
-    watching = asyncio.create_task(watch())
+    """Tell whether the client has gone."""
+    watching = asyncio.create_task(disconnected(receive))
     try:
         yield watching.done
     finally:

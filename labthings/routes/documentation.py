@@ -142,7 +142,7 @@ def _add_stream(app: FastAPI, served: ServedThing, info: MJPEGStreamInfo) -> Non
         f"{path}/viewer": (f"{name}.viewer", "A page to watch this stream on", "text/html", "The page"),
     }
     for each, (id, title, media_type, words) in described.items():
-        answer = {"description": words, "content": {media_type: {"schema": {"type": "string", "format": "binary"}}}}
+        answer = {"description": words, "content": {media_type: {"schema": OCTETS_SCHEMA}}}
         add = _Adder(app, each, served.name, id, title, info.description)
         add("GET", _function(), "watch", responses={200: answer}, response_class=Response)
 
@@ -173,7 +173,7 @@ def _add_invocations(app: FastAPI, prefix: str) -> None:
 
 
 def _add_blobs(app: FastAPI, prefix: str) -> None:
-    octets = {"description": "The bytes", "content": {"*/*": {"schema": {"type": "string", "format": "binary"}}}}
+    octets = {"description": "The bytes", "content": {"*/*": {"schema": OCTETS_SCHEMA}}}
     one = _Adder(app, f"{prefix}/blob/{{id}}", "blobs", "blob", "The bytes of a blob, or a part of them", None)
     partial = {206: {**octets, "description": "A part of the bytes"}}
     one("GET", _function(id=str, range=Range), "download", responses={200: octets, **partial}, response_class=Response)

@@ -103,6 +103,12 @@ async def _read_rest(message: MutableMapping[str, Any], receive: Receive, limit:
     return b"".join(chunks)
 
 
+async def disconnected(receive: Receive) -> None:
+    """Wait until the client has gone, which sending to it does not tell. For requests whose body does not matter."""
+    while (await receive())["type"] != "http.disconnect":
+        continue
+
+
 def _too_large(limit: int) -> BodyTooLargeError:
     return BodyTooLargeError(
         f"The request's body is larger than {limit} bytes, the `maximum_body_size` of the server's configuration.",

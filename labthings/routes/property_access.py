@@ -60,18 +60,14 @@ class PropertyAccess:
     async def read(self) -> bytes:
         """Its value, as JSON."""
         self._served.require_running()
-        try:
+        with self._read_failures:
             if self.info.is_data and self._last_size < LARGE:
                 body = self._get_json()
             elif self.info.is_data or not self.info.is_read_in_loop:
                 body = await self._reading.run(self._get_json)
             else:
                 body = self._to_json(await self.info.get_async())
-        except Exception as error:  # noqa: BLE001 - it is told to the client
-            told = self._read_failures.failed(error)
-            raise told from told.__cause__
         self._last_size = len(body)
-        self._read_failures.works()
         return body
 
     async def read_as(self, accept: str) -> tuple[Headers, bytes]:
@@ -103,11 +99,8 @@ class PropertyAccess:
     async def read_value(self) -> Any:
         """Its value."""
         self._served.require_running()
-        try:
+        with self._read_failures:
             return await (self.info.get_async() if self.info.is_read_in_loop else self._reading.run(self.info.get))
-        except Exception as error:  # noqa: BLE001 - it is told to the client
-            told = self._read_failures.failed(error)
-            raise told from told.__cause__
 
     async def write(self, value: Any) -> None:
         """Set it to a value that has been validated, and wait until that is on disk if it is a setting."""
@@ -136,12 +129,8 @@ class PropertyAccess:
         change_in_loop: Callable[[], Awaitable[None]],
         change_in_thread: Callable[[], asyncio.Future[Any]],
     ) -> None:
-        try:
+        with failures:
             await (change_in_loop() if in_loop else change_in_thread())
-        except Exception as error:  # noqa: BLE001 - it is told to the client
-            told = failures.failed(error)
-            raise told from told.__cause__
-        failures.works()
         if self.info.is_setting:
             await self._served.settings_saved()
 
@@ -152,16 +141,10 @@ class PropertyAccess:
     async def _told(self, tell: Callable[[Any], Any]) -> Any:
         """What a function makes of its value, in a thread."""
         self._served.require_running()
-        try:
+        with self._read_failures:
             if self.info.is_data or not self.info.is_read_in_loop:
-                answer = await self._reading.run(lambda: tell(self.info.get()))
-            else:
-                answer = await self._reading.run(tell, await self.info.get_async())
-        except Exception as error:  # noqa: BLE001 - it is told to the client
-            told = self._read_failures.failed(error)
-            raise told from told.__cause__
-        self._read_failures.works()
-        return answer
+                return await self._reading.run(lambda: tell(self.info.get()))
+            return await self._reading.run(tell, await self.info.get_async())
 
     def _represented(self, value: Any, accept: str) -> tuple[Headers, bytes]:
         plain = self.info.to_plain(value) if accept else None  # which nobody needs if it is JSON that is wanted

@@ -72,7 +72,8 @@ class ServedThings(Protocol):
 class FailureLog:
     """Logs that an affordance of a Thing fails: in full when that is new, and once when it works again.
 
-    A client that polls a broken sensor ten times a second must not fill the disk.
+    A client that polls a broken sensor ten times a second must not fill the disk. In its ``with`` block, what the
+    Thing's own code raises becomes the error to tell the client of.
 
     :param doing: what is done, as in ``"Reading camera.exposure"``.
     """
@@ -81,7 +82,24 @@ class FailureLog:
         self._served, self._doing = served, doing
         self._last: str | None = None
 
-    def failed(self, error: Exception) -> Exception:
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is None:
+            self.works()
+        elif isinstance(error, Exception):
+            told = self._failed(error)
+            if told is not error:
+                raise told from told.__cause__
+
+    def works(self) -> None:
+        """Note that nothing is wrong (any more)."""
+        if self._last is not None:
+            self._last = None
+            self._served.logger.info("%s works again", self._doing)
+
+    def _failed(self, error: Exception) -> Exception:
         """The error to tell the client of, for one that the Thing's own code raised."""
         status = getattr(error, "status_code", 500)
         if isinstance(status, int) and status < 500:
@@ -96,9 +114,3 @@ class FailureLog:
         shown = AffordanceError(f"{self._doing} failed: {said or type(error).__name__}")
         shown.__cause__ = error
         return shown
-
-    def works(self) -> None:
-        """Note that nothing is wrong (any more)."""
-        if self._last is not None:
-            self._last = None
-            self._served.logger.info("%s works again", self._doing)

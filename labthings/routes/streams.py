@@ -16,7 +16,7 @@ import anyio
 from labthings.exceptions import StreamEndedError
 from labthings.outputs.mjpeg_stream import MJPEGStream, MJPEGStreamInfo, RingbufferEntry
 from labthings.routes.connection import Connection
-from labthings.routes.http import Headers, Receive, Route, Scope, Send, send_body
+from labthings.routes.http import Headers, Receive, Route, Scope, Send, disconnected, send_body
 from labthings.routes.served_thing import ServedThing
 
 LINGER_SECONDS = 0.3  # in which a client that has stalled may still take the end of a stream
@@ -57,7 +57,7 @@ async def _while_watched(frames: Coroutine[Any, Any, None], receive: Receive, en
     """Send frames until the client has gone, or the stream has ended and the client has been told."""
     connection = Connection(receive)
     connection.keep_little_unsent()
-    sending, leaving = asyncio.ensure_future(frames), asyncio.ensure_future(_disconnected(receive))
+    sending, leaving = asyncio.ensure_future(frames), asyncio.ensure_future(disconnected(receive))
     try:
         await asyncio.wait({sending, leaving, ended}, return_when=asyncio.FIRST_COMPLETED)
         if ended.done():
@@ -135,11 +135,6 @@ def _stream_headers() -> Headers:
         (b"x-accel-buffering", b"no"),  # or else nginx, as a proxy, would collect frames
         (b"x-timestamp", datetime.now(timezone.utc).isoformat().encode()),
     ]
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _raise_unless_gone(outcomes: Iterable[BaseException | None]) -> None:
