@@ -9,11 +9,12 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any
 
-from labthings.exceptions import BusyError, ServerNotRunningError
+from labthings.exceptions import BusyError, InvocationCancelledError, ServerNotRunningError
 
 LOGGER = logging.getLogger(__name__)
 
@@ -28,6 +29,19 @@ def is_in_event_loop() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+async def awaited(work: Coroutine[Any, Any, Any]) -> Any:
+    """Await a Thing's own code. If that is cancelled, it has failed, unless whoever awaits it is cancelled too."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task})
+    finally:
+        task.cancel()
+    try:
+        return task.result()
+    except (asyncio.CancelledError, InvocationCancelledError) as error:
+        raise RuntimeError("It was cancelled.") from error
 
 
 class LoopCalls:
@@ -48,6 +62,11 @@ class LoopCalls:
             raise ServerNotRunningError("The server is not running, so nothing can run in its event loop.")
         return self._loop
 
+    @property
+    def is_here(self) -> bool:
+        """Whether this code runs in the event loop."""
+        return self._loop is not None and asyncio._get_running_loop() is self._loop
+
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop, self._woken = loop, False
 
@@ -67,6 +86,17 @@ class LoopCalls:
         if not self._woken:  # appended before it is looked at: `_run` clears it before it counts the calls
             self._woken = True
             loop.call_soon_threadsafe(self._run)
+
+    def call(self, function: Callable[..., object], *args: Any) -> None:
+        """Have the event loop call a function, and wait until it has. Not to be called in the event loop.
+
+        :raises ServerNotRunningError: if there is no event loop, or it ends meanwhile.
+        """
+        done: Future[None] = Future()
+        self.call_soon(_call, done, function, args)
+        while not wait({done}, timeout=1).done:
+            self.loop  # noqa: B018 - raises if there is none any more
+        done.result()
 
     def _run(self) -> None:
         self._woken = False
@@ -197,6 +227,8 @@ class Lane:
         context = contextvars.copy_context()
 
         def job() -> None:
+            if future.cancelled():  # nobody waits for it any more
+                return
             try:
                 result, error = context.run(function, *args), None
             except BaseException as raised:  # noqa: BLE001 - it is raised where the future is awaited
@@ -267,6 +299,15 @@ class Lane:
                     self._running -= 1
                     return
                 job = self._waiting.popleft()
+
+
+def _call(done: Future[None], function: Callable[..., object], args: tuple[Any, ...]) -> None:
+    try:
+        function(*args)
+    except Exception as error:  # noqa: BLE001 - it is raised where the call is waited for
+        done.set_exception(error)
+    else:
+        done.set_result(None)
 
 
 def _finish(future: asyncio.Future[Any], result: Any, error: BaseException | None) -> None:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from labthings.exceptions import MessageDroppedWarning
 from labthings.message_broker import Inbox, Message, MessageBroker, MessagesLost
+from labthings.messages import Reply
 from labthings.workers import LoopCalls
 
 SOON = 10.0
@@ -443,3 +444,118 @@ def test_the_last_value_of_each_property_always_arrives_and_actions_keep_their_o
     lost = sum(each.count for each in received if isinstance(each, MessagesLost))
     assert lost + len(actions) == len(sent_actions)
     assert actions[-1:] == sent_actions[-1:], "what is lost is the oldest"
+
+
+# --- replies ------------------------------------------------------------------------------------------------
+
+
+def test_a_reply_comes_after_what_was_sent_before_it_and_before_a_newer_value() -> None:
+    inbox = Inbox()
+    inbox.send_nowait(value(1))
+    inbox.reply("the value is 2")
+    inbox.send_nowait(value(2, "flow"))
+    first, second, third = rest(inbox)
+    assert (first, second, third) == (value(1), Reply("the value is 2"), value(2, "flow"))
+
+
+def test_a_value_that_is_set_after_a_reply_is_received_after_it() -> None:
+    inbox = Inbox()
+    inbox.send_nowait(value(1))
+    inbox.reply("the value is 1")
+    inbox.send_nowait(value(2))
+    assert rest(inbox) == [Reply("the value is 1"), value(2)]
+
+
+def test_what_has_not_been_received_may_be_dropped() -> None:
+    inbox = Inbox()
+    inbox.send_nowait(value(1))
+    inbox.send_nowait(status("running"))
+    inbox.reply("well")
+    assert (inbox.unsent, inbox.is_empty) == (1, False)
+    inbox.drop()
+    assert (inbox.unsent, inbox.is_empty) == (0, True)
+
+
+def test_a_closed_inbox_takes_no_reply() -> None:
+    inbox = Inbox()
+    inbox.close()
+    inbox.reply("too late")
+    assert inbox.is_empty
+
+
+# --- watches ------------------------------------------------------------------------------------------------
+
+
+class CountingWatch:
+    """Notes what it is asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def begin(self) -> None:
+        self.asked.append("begin")
+
+    def end(self) -> None:
+        self.asked.append("end")
+
+    def refresh(self) -> None:
+        self.asked.append("refresh")
+
+
+def test_a_watch_begins_with_the_first_subscriber_and_ends_with_the_last() -> None:
+    async def watch(broker: MessageBroker) -> list[str]:
+        watch = CountingWatch()
+        broker.watch("pump", "speed", watch)
+        one, other = Inbox(), Inbox()
+        broker.subscribe_nowait("pump", "speed", one)
+        broker.subscribe_nowait("pump", "speed", other)
+        broker.unsubscribe_nowait("pump", "speed", one)
+        watch.asked.append("still")
+        broker.unsubscribe_all(other)
+        broker.subscribe_nowait("pump", "speed", one)
+        await broker.close_streams()
+        return watch.asked
+
+    assert in_loop(watch) == ["begin", "still", "end", "begin", "end"]
+
+
+def test_a_watch_ends_when_its_subscriber_is_forgotten() -> None:
+    async def watch(broker: MessageBroker) -> list[str]:
+        watch = CountingWatch()
+        broker.watch("pump", "speed", watch)
+        broker.subscribe_nowait("pump", "speed", Inbox())
+        gc.collect()
+        assert not broker.has_subscribers("pump", "speed")
+        return watch.asked
+
+    assert in_loop(watch) == ["begin", "end"]
+
+
+def test_a_change_is_looked_at_once_however_often_it_is_told() -> None:
+    async def watch(broker: MessageBroker) -> list[str]:
+        watch, inbox = CountingWatch(), Inbox()
+        broker.watch("pump", "speed", watch)
+        broker.post_change("pump", "speed")  # which nobody observes
+        await asyncio.sleep(0.0)
+        broker.subscribe_nowait("pump", "speed", inbox)
+        for _ in range(100):
+            broker.post_change("pump", "speed")
+        await asyncio.sleep(0.0)
+        await asyncio.sleep(0.0)
+        return watch.asked
+
+    assert in_loop(watch) == ["begin", "refresh"]
+
+
+def test_events_are_numbered_when_they_are_published_and_kept_for_those_who_come_later() -> None:
+    async def publish(broker: MessageBroker) -> None:
+        for number in (5, 6):
+            await broker.publish(Message("lid", "opened", "event", number))
+        found = broker.history.since("lid", "opened", 1)
+        assert [(each.number, each.payload) for each in found.messages] == [(2, 6)]
+
+    in_loop(publish)
+
+
+def test_brokers_can_be_told_apart() -> None:
+    assert MessageBroker().epoch != MessageBroker().epoch

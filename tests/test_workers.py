@@ -300,6 +300,21 @@ def test_a_call_whose_caller_has_gone_harms_nothing(caplog: pytest.LogCaptureFix
     assert caplog.text == ""
 
 
+def test_what_nobody_waits_for_any_more_does_not_begin() -> None:
+    made = []
+
+    async def test(calls: LoopCalls, workers: Workers) -> None:
+        lane, gate = Lane("camera.image", workers, calls, running=1), Gate()
+        running, abandoned = lane.run(gate), lane.run(made.append, "nothing")
+        abandoned.cancel()
+        gate.may_go_on.set()
+        await running
+        assert await lane.run(lambda: "next") == "next"
+
+    in_loop(test)
+    assert made == []
+
+
 def test_only_so_many_run_and_only_so_many_wait() -> None:
     async def test(calls: LoopCalls, workers: Workers) -> None:
         lane, gate = Lane("camera.image", workers, calls, running=2, waiting=3), Gate()
