@@ -25,6 +25,7 @@ from labthings.introspection import (
     calling_location,
     documentation,
 )
+from labthings.suggestions import did_you_mean
 from labthings.thing_server_interface import ThingServerInterface
 
 Owner = TypeVar("Owner", bound="Host")
@@ -207,7 +208,12 @@ class InfoCollection(Mapping[str, Info]):
         self._infos = dict(infos)
 
     def __getitem__(self, name: str) -> Info:
+        if name not in self._infos:
+            raise KeyError(f"There is no '{name}' here.{did_you_mean(name, self._infos)}")
         return self._infos[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._infos
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._infos)

@@ -12,6 +12,7 @@ from typing_extensions import Self, TypedDict
 
 from labthings.actions import ActionCollection, ActionDescriptor, ActionInfo
 from labthings.base_descriptor import Affordances, BaseDescriptor, descriptors_of
+from labthings.events import Event, EventCollection, EventDescriptor
 from labthings.exceptions import InvalidClassSettingsError, NotConnectedToServerError, ReservedNameError
 from labthings.invocation_contexts import require_invocation_context
 from labthings.logs import get_thing_logger, require_thing_logger
@@ -71,6 +72,9 @@ class Thing:
 
     actions = Affordances(ActionDescriptor, ActionInfo, ActionCollection)
     """The actions, by name: of the class, or of the instance."""
+
+    events = Affordances(EventDescriptor, Event, EventCollection)
+    """The events, by name: of the class, or of the instance."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 from weakref import ref
@@ -20,6 +20,8 @@ from labthings.exceptions import (
     ThingFailedError,
 )
 from labthings.global_lock import GlobalLock
+from labthings.inbox import Inbox
+from labthings.listeners import Hearing, Subscription
 from labthings.logs import get_thing_logger
 from labthings.message_broker import Message, MessageBroker
 
@@ -46,6 +48,8 @@ class Server(Protocol):
     @property
     def message_broker(self) -> MessageBroker: ...
     @property
+    def listeners(self) -> Hearing: ...
+    @property
     def global_lock(self) -> GlobalLock | None: ...
     @property
     def blocking_portal(self) -> BlockingPortal | None: ...
@@ -69,7 +73,8 @@ class ThingServerInterface:
         self._class_name = class_name
         self._broker = server.message_broker
         self.global_lock = server.global_lock
-        self.property_lock = threading.Lock()  # held while a value is stored and published, and never longer
+        # held while a value is stored and published, and never longer
+        self.property_lock: AbstractContextManager[Any] = threading.Lock()
 
     @property
     def server(self) -> Server:
@@ -154,6 +159,31 @@ class ThingServerInterface:
     def is_observed(self, affordance: str) -> bool:
         """Whether anything has subscribed to an affordance of this Thing."""
         return self._broker.is_observed(self._name, affordance)
+
+    def listen(
+        self, affordance: str, callback: Callable[[Any], Any], on_error: Callable[[Exception], Any] | None
+    ) -> Subscription:
+        """Have a function called when something happens to an affordance of this Thing."""
+        return self.server.listeners.add(self._name, affordance, callback, on_error)
+
+    def inbox(self, affordance: str) -> AbstractAsyncContextManager[Inbox]:
+        """An inbox for what happens to an affordance of this Thing. For the event loop's thread.
+
+        :raises ServerNotRunningError: if there is no event loop.
+        """
+        return self.server.listeners.inbox(self._name, affordance)
+
+    def publish_event(self, name: str, data: Any, document: bytes) -> None:
+        """Tell subscribers that an event has happened.
+
+        :param document: its data as JSON.
+        """
+        self._broker.post(Message(self._name, name, "event", data, lambda data: document))
+
+    def property_changed(self, name: str) -> None:
+        """Have a property with a getter read, if it is observed, and subscribers told of its value."""
+        if self.is_observed(name):
+            self._broker.post_change(self._name, name)
 
     def publish_property(self, name: str, value: Any, serialise: Callable[[Any], bytes]) -> None:
         """Tell subscribers of a property's new value.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, TypeVar, overload
 
 from labthings.exceptions import (
+    DependencyError,
     MissingDefaultError,
     MissingTypeError,
     OverspecifiedDefaultError,
@@ -45,12 +47,26 @@ def property(
     unit: str | None = None,
     **constraints: Any,
 ) -> Value: ...
+@overload
+def property(
+    *,
+    poll: float | None = None,
+    depends_on: Sequence[Any] = (),
+    observable: bool = False,
+    readonly: bool = False,
+    use_global_lock: bool | None = None,
+    unit: str | None = None,
+    **constraints: Any,
+) -> Callable[[Callable[[Any], Value]], FunctionalProperty[Any, Value]]: ...
 def property(
     getter: Any = MISSING,
     /,
     *,
     default: Any = MISSING,
     default_factory: Callable[[], Any] | None = None,
+    poll: float | None = None,
+    depends_on: Sequence[Any] = (),
+    observable: bool = False,
     readonly: bool = False,
     use_global_lock: bool | None = None,
     unit: str | None = None,
@@ -58,7 +74,14 @@ def property(
 ) -> Any:
     """Declare a property of a Thing: ``speed: float = lt.property(default=1.0)``, or a decorator of a getter.
 
+    Observers of a property that holds a value are told whenever it is set. A getter has to say how they are to be
+    told, as in ``@lt.property(poll=0.5)``; one that does not cannot be observed.
+
     :param getter: when used as a decorator, the method that returns the value.
+    :param poll: how many seconds pass between two calls of the getter, while somebody observes the property.
+    :param depends_on: properties that the getter's value is computed from, or their names: when one of them changes,
+        the getter is called.
+    :param observable: whether the Thing says when the value changes, by ``self.properties["speed"].notify()``.
     :param default: the value at first. Each Thing gets a copy.
     :param default_factory: makes the value at first, instead of ``default``.
     :param readonly: whether clients may only read it. The Thing's own code may still set it.
@@ -70,17 +93,14 @@ def property(
     :raises OverspecifiedDefaultError: if there is more than one of them.
     :raises UnsupportedConstraintError: if a constraint is not one of those.
     """
-    if getter is not MISSING:
-        _check_getter(getter, default, default_factory)
-        return FunctionalProperty(getter)
-    return DataProperty(
-        default,
-        default_factory=default_factory,
-        readonly=readonly,
-        use_global_lock=use_global_lock,
-        unit=unit,
-        constraints=constraints,
-    )
+    telling = {"poll": poll, "depends_on": _dependencies(depends_on), "observable": observable}
+    options = {
+        "readonly": readonly,
+        "use_global_lock": use_global_lock,
+        "unit": unit,
+        "constraints": constraints,
+    }
+    return _declared(FunctionalProperty, DataProperty, getter, default, default_factory, telling, options)
 
 
 @overload
@@ -103,12 +123,26 @@ def setting(
     unit: str | None = None,
     **constraints: Any,
 ) -> Value: ...
+@overload
+def setting(
+    *,
+    poll: float | None = None,
+    depends_on: Sequence[Any] = (),
+    observable: bool = False,
+    readonly: bool = False,
+    use_global_lock: bool | None = None,
+    unit: str | None = None,
+    **constraints: Any,
+) -> Callable[[Callable[[Any], Value]], FunctionalSetting[Any, Value]]: ...
 def setting(
     getter: Any = MISSING,
     /,
     *,
     default: Any = MISSING,
     default_factory: Callable[[], Any] | None = None,
+    poll: float | None = None,
+    depends_on: Sequence[Any] = (),
+    observable: bool = False,
     readonly: bool = False,
     use_global_lock: bool | None = None,
     unit: str | None = None,
@@ -122,17 +156,50 @@ def setting(
     :raises OverspecifiedDefaultError: if there is more than one of them.
     :raises UnsupportedConstraintError: if a constraint is not known.
     """
+    telling = {"poll": poll, "depends_on": _dependencies(depends_on), "observable": observable}
+    options = {
+        "readonly": readonly,
+        "use_global_lock": use_global_lock,
+        "unit": unit,
+        "constraints": constraints,
+    }
+    return _declared(FunctionalSetting, DataSetting, getter, default, default_factory, telling, options)
+
+
+_TELLS_NOTHING: dict[str, Any] = {"poll": None, "depends_on": (), "observable": False}
+
+
+def _declared(
+    functional: type[FunctionalProperty[Any, Any]],
+    data: type[DataProperty[Any, Any]],
+    getter: Any,
+    default: Any,
+    default_factory: Any,
+    telling: dict[str, Any],
+    options: dict[str, Any],
+) -> Any:
+    """What a declaration makes: a descriptor, or a decorator if it says how a getter's changes become known."""
     if getter is not MISSING:
         _check_getter(getter, default, default_factory)
-        return FunctionalSetting(getter)
-    return DataSetting(
-        default,
-        default_factory=default_factory,
-        readonly=readonly,
-        use_global_lock=use_global_lock,
-        unit=unit,
-        constraints=constraints,
-    )
+        return functional(getter)
+    if telling != _TELLS_NOTHING:
+        _check_has_no_default(default, default_factory)
+        return partial(functional, **telling, **options)
+    return data(default, default_factory=default_factory, **options)
+
+
+def _dependencies(depends_on: Any) -> tuple[Any, ...]:
+    if isinstance(depends_on, str | BaseProperty):
+        raise DependencyError('`depends_on` is a list of properties or their names, as in `depends_on=["position"]`.')
+    return tuple(depends_on)
+
+
+def _check_has_no_default(default: Any, default_factory: Any) -> None:
+    if default is not MISSING or default_factory is not None:
+        raise OverspecifiedDefaultError(
+            "`poll`, `depends_on` and `observable` are for getters. A property that holds a value tells its observers "
+            "of it whenever it is set."
+        )
 
 
 def _check_getter(getter: Any, default: Any, default_factory: Any) -> None:

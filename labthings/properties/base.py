@@ -40,6 +40,8 @@ class BaseProperty(FieldTypedBaseDescriptor[Owner, Value]):
 
     has_default = False
     is_observable = False
+    poll: float | None = None
+    depends_on: tuple[str, ...] = ()
     is_resettable = False
 
     def __init__(
@@ -162,6 +164,10 @@ class BaseProperty(FieldTypedBaseDescriptor[Owner, Value]):
 
     def __set__(self, obj: Owner, value: Value) -> None:
         raise ReadOnlyPropertyError(f"'{obj.name}.{self.name}' cannot be set.")
+
+    def notify(self, obj: Owner) -> None:
+        """Tell observers of the present value."""
+        obj._thing_server_interface.property_changed(self.name)
 
     def load(self, obj: Owner, value: Any) -> Any:
         """Store a value that was saved before, without telling anybody.
@@ -299,6 +305,21 @@ def checked(adapter: TypeAdapter[Any], value: Any, name: object) -> Any:
         raise InvalidReturnValueError(
             f"'{name}' returned a value that does not fit its type: {summary(error)}"
         ) from error
+
+
+def checked_argument(adapter: TypeAdapter[Any], value: Any, name: str) -> tuple[Any, bytes]:
+    """What a Thing's own code tells, as its type and as JSON.
+
+    :param name: the affordance, for the error's message.
+    :raises InvalidValueError: if it does not fit the type, or has no JSON form.
+    """
+    try:
+        valid = adapter.validator.validate_python(value)
+        return valid, adapter.serializer.to_json(valid, by_alias=True, warnings="error")
+    except ValidationError as error:
+        raise invalid_value(name, error) from error
+    except ValueError as error:  # pydantic-core's serialisation errors
+        raise InvalidValueError(f"{name}: this has no JSON form: {error}{_hint(error)}") from error
 
 
 def _hint(error: ValueError) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, overload
 
 from typing_extensions import Self
@@ -11,7 +12,7 @@ from typing_extensions import Self
 from labthings.base_descriptor import Owner, Value
 from labthings.exceptions import InvalidValueError, MissingDefaultError, OverspecifiedDefaultError
 from labthings.introspection import MISSING
-from labthings.properties.base import BaseProperty
+from labthings.properties.base import BaseProperty, serialised
 
 
 class DataProperty(BaseProperty[Owner, Value]):
@@ -38,7 +39,10 @@ class DataProperty(BaseProperty[Owner, Value]):
         docstring: str | None = None,
     ) -> None:
         if default is MISSING and default_factory is None:
-            raise MissingDefaultError("A data property needs a `default` or a `default_factory`.")
+            raise MissingDefaultError(
+                "A data property needs a `default` or a `default_factory`. The decorator of a getter takes no "
+                "brackets, unless `poll`, `depends_on` or `observable=True` is in them."
+            )
         if default is not MISSING and default_factory is not None:
             raise OverspecifiedDefaultError("A data property takes a `default` or a `default_factory`, not both.")
         super().__init__(
@@ -97,10 +101,22 @@ class DataProperty(BaseProperty[Owner, Value]):
         with interface.property_lock:  # so that what is published last is what is stored
             obj.__dict__[name] = value  # type: ignore[index]
             if interface.is_observed(name):  # type: ignore[arg-type]
-                interface.publish_property(name, value, self.adapter.serializer.to_json)  # type: ignore[arg-type]
+                interface.publish_property(name, value, self._to_json(obj))  # type: ignore[arg-type]
+
+    def notify(self, obj: Owner) -> None:
+        interface = obj._thing_server_interface
+        self.__get__(obj)  # which makes its default value, if it has not been set yet
+        with interface.property_lock:  # or else another thread might set it between reading and publishing it
+            interface.publish_property(self.name, obj.__dict__[self.name], self._to_json(obj))
 
     def restore_default(self, obj: Owner) -> None:
         self.store(obj, self.default_value())
 
     def load(self, obj: Owner, value: Any) -> None:
         obj.__dict__[self.name] = value
+
+    def _to_json(self, obj: Owner) -> Callable[[Any], bytes]:
+        """Makes JSON of a value, just as for those who read it."""
+        if obj._validate_properties_on_set:
+            return partial(self.adapter.serializer.to_json, by_alias=True, warnings="error")
+        return partial(serialised, self.adapter, name=f"{obj.name}.{self.name}")

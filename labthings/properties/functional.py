@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import cached_property
 from inspect import iscoroutinefunction
+from math import inf
 from typing import Any, overload
 
 from typing_extensions import Self
 
-from labthings.base_descriptor import Host, Owner, Value
+from labthings.base_descriptor import Host, Owner, Value, descriptors_of
 from labthings.exceptions import (
+    DependencyError,
     FeatureNotAvailableError,
     InconsistentTypeError,
     MissingDefaultError,
@@ -19,9 +21,11 @@ from labthings.exceptions import (
     OverspecifiedDefaultError,
     PropertyRedefinitionError,
     ReadOnlyPropertyError,
+    UnsupportedConstraintError,
 )
 from labthings.introspection import MISSING, annotation_of, types_of
 from labthings.properties.base import BaseProperty
+from labthings.suggestions import did_you_mean
 from labthings.workers import is_in_event_loop
 
 
@@ -32,10 +36,24 @@ class FunctionalProperty(BaseProperty[Owner, Value]):
     ``default``, ``default_factory`` and ``use_global_lock`` may be assigned to.
 
     :param getter: the method that returns its value.
+    :param poll: how many seconds pass between the readings that observers are told of.
+    :param depends_on: the properties that it is computed from, or their names.
+    :param observable: whether it can be observed though neither of these is given, as the Thing says when it changes.
     """
 
-    def __init__(self, getter: Callable[[Owner], Value], *, unit: str | None = None) -> None:
-        super().__init__(docstring=getter.__doc__ or "", unit=unit)
+    def __init__(
+        self,
+        getter: Callable[[Owner], Value],
+        *,
+        poll: float | None = None,
+        depends_on: Sequence[Any] = (),
+        observable: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(docstring=getter.__doc__ or "", **options)
+        self.poll = poll
+        self._depends_on = tuple(depends_on)
+        self._observable = observable
         self._getter: Callable[[Any], Any] = getter
         self._setter: Callable[[Any, Any], Any] | None = None
         self._inherited_setter: Callable[[Any, Any], Any] | None = None
@@ -112,6 +130,43 @@ class FunctionalProperty(BaseProperty[Owner, Value]):
         self._readonly = readonly
 
     @property
+    def is_observable(self) -> bool:  # type: ignore[override]
+        return self._observable or self.poll is not None or bool(self._depends_on)
+
+    @property
+    def depends_on(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The names of the properties that it is computed from."""
+        return tuple(each if isinstance(each, str) else each.name for each in self._depends_on)
+
+    def check(self) -> None:
+        super().check()
+        if self.poll is not None and not 0 < self.poll < inf:
+            raise UnsupportedConstraintError(
+                f"'{self._qualified_name}' cannot be polled every {self.poll!r} s. Give a number of seconds above 0."
+            )
+        for each in self._depends_on:
+            if not isinstance(each, str | BaseProperty):
+                raise DependencyError(
+                    f"'{self._qualified_name}' depends on {each!r}, which is neither a property nor the name of one."
+                )
+        for name in self.depends_on:
+            self._check_dependency(name)
+
+    def _check_dependency(self, name: str) -> None:
+        other = getattr(self.owner, name, None)
+        if not isinstance(other, BaseProperty) or name == self.name:
+            others = [each for each in descriptors_of(self.owner, BaseProperty) if each != self.name]
+            raise DependencyError(
+                f"'{self._qualified_name}' depends on '{name}', which is not another property of {self.owner.__name__}."
+                f"{did_you_mean(name, others)}"
+            )
+        if not other.is_observable:
+            raise DependencyError(
+                f"'{self._qualified_name}' depends on '{name}', which does not say when it changes. "
+                "Declare that with `poll`, `depends_on` or `observable=True`."
+            )
+
+    @property
     def is_resettable(self) -> bool:  # type: ignore[override]
         return self._resetter is not None and not self._readonly
 
@@ -168,12 +223,12 @@ class FunctionalProperty(BaseProperty[Owner, Value]):
             self.store(obj, valid)
 
     def store(self, obj: Owner, value: Any) -> Any:
-        return self._require_setter(obj)(obj, value)
+        return self._told(obj, self._require_setter(obj)(obj, value), self.has_async_setter)
 
     def restore_default(self, obj: Owner) -> Any:
         if self._resetter is None:
             raise FeatureNotAvailableError(f"'{obj.name}.{self.name}' has no resetter, so it cannot be reset.")
-        return self._resetter(obj)
+        return self._told(obj, self._resetter(obj), self.has_async_resetter)
 
     @property
     def has_async_getter(self) -> bool:
@@ -188,6 +243,19 @@ class FunctionalProperty(BaseProperty[Owner, Value]):
         return iscoroutinefunction(self._resetter)
 
     # --- helpers ------------------------------------------------------------------------------------------------
+
+    def _told(self, obj: Owner, changed: Any, is_async: bool) -> Any:
+        """What a setter or resetter returned, observers being told when it is through."""
+        if not self.is_observable:
+            return changed
+        if is_async:
+            return self._tell_after(obj, changed)
+        self.notify(obj)
+        return changed
+
+    async def _tell_after(self, obj: Owner, change: Awaitable[None]) -> None:
+        await change
+        self.notify(obj)
 
     async def _store_async(self, obj: Owner, value: Any) -> None:
         async with self.hold_lock_async(obj):

@@ -8,7 +8,9 @@ from typing import Any
 from pydantic import BaseModel, RootModel, TypeAdapter
 from pydantic.errors import PydanticUndefinedAnnotation
 
-from labthings.base_descriptor import DescriptorInfo, InfoCollection
+from labthings.base_descriptor import InfoCollection
+from labthings.exceptions import PropertyNotObservableError
+from labthings.observable import ObservableInfo
 from labthings.properties.base import BaseProperty, serialised, told_plainly
 from labthings.properties.data import DataProperty
 from labthings.properties.functional import FunctionalProperty
@@ -18,7 +20,7 @@ from labthings.types.markers import Kind, kind_of
 AnyProperty = BaseProperty[Any, Any]
 
 
-class PropertyInfo(DescriptorInfo[AnyProperty]):
+class PropertyInfo(ObservableInfo[AnyProperty]):
     """A property of a class, or of one Thing."""
 
     @property
@@ -114,6 +116,25 @@ class PropertyInfo(DescriptorInfo[AnyProperty]):
         """
         with self.descriptor.hold_lock(self.thing):
             return self.descriptor.restore_default(self.thing)
+
+    def notify(self) -> None:
+        """Tell observers of its value, because that has changed, or may have. It is read by another thread.
+
+        :raises PropertyNotObservableError: if its class does not say that it can be observed.
+        """
+        self.require_observable()
+        self.descriptor.notify(self.thing)
+
+    def require_observable(self) -> None:
+        """Make sure that clients can be told of its changes.
+
+        :raises PropertyNotObservableError: if they cannot.
+        """
+        if not self.is_observable:
+            raise PropertyNotObservableError(
+                f"'{self}' cannot be observed, as it is computed when it is read. Read it instead, or have it declared "
+                "with `poll`, `depends_on` or `observable=True`."
+            )
 
     def validate(self, value: Any) -> Any:
         """A value as the property's type, converted where pydantic does so.

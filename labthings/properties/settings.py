@@ -31,6 +31,10 @@ class DataSetting(DataProperty[Owner, Value], BaseSetting[Owner, Value]):
         super().store(obj, value)
         obj._thing_server_interface.setting_changed(self.name)
 
+    def notify(self, obj: Owner) -> None:
+        super().notify(obj)
+        obj._thing_server_interface.setting_changed(self.name)
+
 
 class FunctionalSetting(FunctionalProperty[Owner, Value], BaseSetting[Owner, Value]):
     """A setting that is read by calling a method, and set by calling another."""

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection
 from pathlib import Path
 
 from labthings.exceptions import NotFoundError
 from labthings.global_lock import GlobalLock
-from labthings.message_broker import MessageBroker
+from labthings.testing.lone_listeners import LoneBroker, LoneListeners
 from labthings.thing import Thing
 from labthings.thing_server_interface import ThingServerInterface
 from labthings.thing_settings import ThingSettings
-from labthings.workers import LoopCalls
 
 
 class LoneServer:
     """Has one Thing, which it does not make available to anybody, and those that are connected to its slots.
 
-    There is no event loop. Settings are written to disk as soon as they are set.
+    There is no event loop: functions that listen to the Thing are called at once, and settings are written to disk as
+    soon as they are set.
 
     :param folder: where the Thing may keep files.
     """
@@ -27,7 +28,8 @@ class LoneServer:
 
     def __init__(self, folder: Path, *, enable_global_lock: bool) -> None:
         self.settings_folder = folder
-        self.message_broker = MessageBroker(LoopCalls())
+        self.listeners = LoneListeners()
+        self.message_broker = LoneBroker(self.listeners, self._read)
         self.global_lock = GlobalLock() if enable_global_lock else None
         self.things: dict[str, Thing] = {}
         self.settings: ThingSettings | None = None
@@ -35,6 +37,9 @@ class LoneServer:
     @property
     def thing_names(self) -> Collection[str]:
         return self.things.keys()
+
+    def _read(self, name: str, property_name: str) -> object:
+        return self.things[name].properties[property_name].get()
 
     def running_thing(self, name: str) -> Thing:
         return self.things[name]
@@ -59,6 +64,7 @@ class LoneInterface(ThingServerInterface):
     def __init__(self, server: LoneServer, name: str, class_name: str) -> None:
         super().__init__(server, name, class_name)
         self._kept = server
+        self.property_lock = threading.RLock()  # as a function that is told of a value may set another one
 
     @property
     def settings_folder(self) -> str:

@@ -226,7 +226,7 @@ def test_a_getter_and_a_default_are_too_much(declare: Any, extra: dict[str, Any]
 
 @pytest.mark.parametrize("declare", [lt.property, lt.setting])
 def test_a_data_property_needs_one_default(declare: Any) -> None:
-    with pytest.raises(lt.properties.MissingDefaultError):
+    with pytest.raises(lt.properties.MissingDefaultError, match="getter takes no brackets"):
         declare(readonly=True)
     with pytest.raises(lt.properties.OverspecifiedDefaultError):
         declare(default=1, default_factory=int)
