@@ -23,10 +23,17 @@ def checked(response: Response, kind: type[LabThingsError], attempt: str) -> Res
     """
     if response.status_code < 300:
         return response
-    problem = problem_of(response)
+    raise failed_attempt(kind, attempt, problem_of(response))
+
+
+def failed_attempt(kind: type[LabThingsError], attempt: str, problem: ProblemDetails) -> LabThingsError:
+    """The exception for an attempt that failed.
+
+    :param attempt: what was attempted, as in ``"Reading camera.exposure"``.
+    """
     label = attempt.partition(" ")[2]
     detail = problem.detail.removeprefix(f"{attempt} failed: ").removeprefix(f"{label}: ")  # a server may say it too
-    raise exception(kind, f"{attempt} failed: {detail} ({problem.status} {problem.title})", problem)
+    return exception(kind, f"{attempt} failed: {detail} ({problem.status} {problem.title})", problem)
 
 
 def exception(kind: type[LabThingsError], message: str, problem: ProblemDetails) -> LabThingsError:

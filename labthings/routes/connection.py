@@ -21,6 +21,12 @@ class Connection:
         found = getattr(getattr(receive, "__self__", None), "transport", None)
         self._transport: asyncio.Transport | None = found if hasattr(found, "get_extra_info") else None
 
+    @property
+    def identity(self) -> object:
+        """Something that is the same for all requests by this connection, and goes when it goes."""
+        protocol = None if self._transport is None else self._transport.get_protocol()
+        return protocol or self  # there is none any more if the client has gone
+
     def keep_little_unsent(self) -> None:
         """Have the system take little more than it can send: what waits there is old by the time it is sent."""
         if self._transport is None or self._transport.is_closing():

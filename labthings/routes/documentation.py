@@ -11,6 +11,7 @@ from fastapi import Body, FastAPI, Header, Response
 from pydantic import AnyUrl, BaseModel, Field
 
 from labthings.actions import ActionInfo, InvocationStatus
+from labthings.events import Event
 from labthings.outputs.mjpeg_stream import MJPEGStreamInfo
 from labthings.properties import PropertyInfo
 from labthings.routes.served_thing import ServedThing, ServedThings
@@ -88,7 +89,11 @@ class InvocationDocument(InvocationSummary):
 
 Range = Annotated[str | None, Header(examples=["bytes=0-999"])]
 Wait = Annotated[str | None, Header(alias="Prefer", examples=["wait=60"])]
+LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", examples=["1f3a90c2-41"])]
+KnownPosition = Annotated[str | None, Header(alias="If-None-Match", examples=['"1f3a90c2-41"'])]
+OPTIONAL_HEADERS = (Range, Wait, LastEventId, KnownPosition)
 OCTETS_SCHEMA = {"type": "string", "format": "binary"}
+SERVER_SENT_EVENTS = {"text/event-stream": {"schema": {"type": "string"}}}
 PROBLEM = {"model": ProblemDocument, "content": {"application/problem+json": {}}}
 
 
@@ -100,6 +105,8 @@ def documented(server: ServedThings) -> FastAPI:
             _add_property(app, served, info)
         for action in served.actions.values():
             _add_action(app, served, action)
+        for event in served.events.values():
+            _add_event(app, served, event)
         for stream in served.streams.values():
             _add_stream(app, served, stream)
         _add_thing(app, served)
@@ -113,8 +120,10 @@ def _add_property(app: FastAPI, served: ServedThing, info: PropertyInfo) -> None
     kind: Any = info.descriptor.constrained_type
     add = _Adder(app, served.path + info.name, served.name, info.name, info.title, info.description)
     octets = {media_type: {"schema": OCTETS_SCHEMA} for media_type in FORMS[info.kind]}
-    responses: dict[int, Any] = {200: {"content": octets}} if octets else {}
-    add("GET", _function(returns=kind), "read", response_description=info.title, responses=responses)
+    content = {**octets, **(SERVER_SENT_EVENTS if info.is_observable else {})}
+    responses: dict[int, Any] = {200: {"content": content}} if content else {}
+    position = {"last_event_id": LastEventId} if info.is_observable else {}
+    add("GET", _function(returns=kind, **position), "read", response_description=info.title, responses=responses)
     if not info.readonly:
         body = {"requestBody": {"content": octets}} if octets else {}
         add("PUT", _function(value=Annotated[kind, Body()]), "write", status_code=204, openapi_extra=body)
@@ -123,6 +132,8 @@ def _add_property(app: FastAPI, served: ServedThing, info: PropertyInfo) -> None
         _Adder(app, path, served.name, info.name, f"Reset {info.name}", None)(
             "POST", _function(), "reset", status_code=204
         )
+    if info.is_observable:
+        _add_long_poll(app, served, info, kind, "change")
 
 
 def _add_action(app: FastAPI, served: ServedThing, info: ActionInfo) -> None:
@@ -133,6 +144,24 @@ def _add_action(app: FastAPI, served: ServedThing, info: ActionInfo) -> None:
     add("POST", _function(returns=InvocationDocument, **arguments), "invoke", status_code=201)
     runs = _Adder(app, served.path + info.name, served.name, info.name, f"Invocations of {info.name}", None)
     runs("GET", _function(returns=list[InvocationSummary]), "list")
+
+
+def _add_event(app: FastAPI, served: ServedThing, info: Event[Any]) -> None:
+    add = _Adder(app, served.path + info.name, served.name, info.name, info.title, info.description)
+    answer = {"description": info.title, "content": SERVER_SENT_EVENTS}
+    function = _function(last_event_id=LastEventId)
+    add("GET", function, "subscribe", responses={200: answer}, response_class=Response)
+    _add_long_poll(app, served, info, info.value_type, "event")
+
+
+def _add_long_poll(
+    app: FastAPI, served: ServedThing, info: PropertyInfo | Event[Any], returns: Any, awaited: str
+) -> None:
+    words = f"Wait for the next {awaited}: {info.title}"
+    add = _Adder(app, f"{served.path}{info.name}/observe", served.name, info.name, words, info.description)
+    nothing = {204: {"description": f"There was no {awaited} in the time that the client wanted to wait"}}
+    function = _function(returns=returns, wait=float | None, if_none_match=KnownPosition)
+    add("GET", function, "observe", responses=nothing)
 
 
 def _add_stream(app: FastAPI, served: ServedThing, info: MJPEGStreamInfo) -> None:
@@ -153,10 +182,17 @@ def _add_thing(app: FastAPI, served: ServedThing) -> None:
         "GET", _function(returns=everything), "describe"
     )
     properties = _Adder(app, f"{served.path}properties", served.name, "properties", "All properties", None)
-    properties("GET", _function(returns=everything), "read_all")
+    is_observable = any(info.is_observable for info in served.properties.values())
+    streamed = {200: {"content": SERVER_SENT_EVENTS}} if is_observable else {}
+    properties("GET", _function(returns=everything), "read_all", responses=streamed)
     properties("PUT", _function(values=Annotated[everything, Body()]), "write_several", status_code=204)
     actions = _Adder(app, f"{served.path}actions", served.name, "actions", "All invocations of this Thing", None)
     actions("GET", _function(returns=list[InvocationSummary]), "list_all")
+    if served.events:
+        events = _Adder(app, f"{served.path}events", served.name, "events", "All events of this Thing", None)
+        answer = {"description": "The events", "content": SERVER_SENT_EVENTS}
+        function = _function(last_event_id=LastEventId)
+        events("GET", function, "subscribe_all", responses={200: answer}, response_class=Response)
 
 
 def _add_invocations(app: FastAPI, prefix: str) -> None:
@@ -229,6 +265,6 @@ def _function(returns: Any = None, **parameters: Any) -> Callable[..., Any]:
 
 def _parameters(annotations: dict[str, Any]) -> Iterator[inspect.Parameter]:
     for name, annotation in annotations.items():
-        optional = annotation in (Wait, Range) or type(None) in getattr(annotation, "__args__", ())
+        optional = annotation in OPTIONAL_HEADERS or type(None) in getattr(annotation, "__args__", ())
         default = None if optional else inspect.Parameter.empty
         yield inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)

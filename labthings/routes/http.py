@@ -52,10 +52,10 @@ async def send_nothing(send: Send, status: int = 204, headers: Headers | None = 
     await send({"type": "http.response.body", "body": b""})
 
 
-async def send_problem(send: Send, error: BaseException, debug: bool) -> None:
+async def send_problem(send: Send, error: BaseException, debug: bool, headers: Headers | None = None) -> None:
     problem = problem_details(error, debug)
-    headers = [(b"content-type", MEDIA_TYPE.encode()), *problem_headers(error)]
-    await send_body(send, problem.to_json(), problem.status, headers)
+    told = [(b"content-type", MEDIA_TYPE.encode()), *problem_headers(error), *(headers or ())]
+    await send_body(send, problem.to_json(), problem.status, told)
 
 
 async def read_json(scope: Scope, receive: Receive, limit: int) -> bytes:

@@ -11,8 +11,9 @@ from labthings.exceptions import InvalidReturnValueError, InvalidValueError, Not
 from labthings.properties import PropertyInfo
 from labthings.routes.http import Headers
 from labthings.routes.negotiation import decoded, represented
+from labthings.routes.property_watch import PropertyWatch
 from labthings.routes.served_thing import FailureLog, ServedThing
-from labthings.workers import Lane, LoopCalls
+from labthings.workers import Lane, LoopCalls, awaited
 
 MOST_READING = 16  # of one property at once, so that a slow one cannot use up the threads
 MOST_WRITING = 1  # so that values are written in the order in which they came
@@ -34,6 +35,7 @@ class PropertyAccess:
         self._write_failures = FailureLog(served, f"Writing {info}")
         self._reset_failures = FailureLog(served, f"Resetting {info}")
         self.kind = info.kind
+        self.watch: PropertyWatch | None = None
         self._last_size = 0 if self.kind == "json" else LARGE
         self._is_data = info.is_data
         self._is_stored_at_once = info.is_data and not info.is_setting and info.takes_no_lock
@@ -66,9 +68,21 @@ class PropertyAccess:
             elif self.info.is_data or not self.info.is_read_in_loop:
                 body = await self._reading.run(self._get_json)
             else:
-                body = self._to_json(await self.info.get_async())
+                body = self._to_json(await awaited(self.info.get_async()))
         self._last_size = len(body)
+        if self.watch is not None:
+            self.watch.notice(body)
         return body
+
+    async def read_with_json(self) -> tuple[Any, bytes]:
+        """Its value, and the same as JSON."""
+        self._served.require_running()
+        with self._read_failures:
+            if self.info.is_data or not self.info.is_read_in_loop:
+                read: tuple[Any, bytes] = await self._reading.run(self._get_with_json)
+                return read
+            value = await awaited(self.info.get_async())
+            return value, self._to_json(value)
 
     async def read_as(self, accept: str) -> tuple[Headers, bytes]:
         """Its value in the form that a client wants, as `represented` gives it."""
@@ -100,7 +114,9 @@ class PropertyAccess:
         """Its value."""
         self._served.require_running()
         with self._read_failures:
-            return await (self.info.get_async() if self.info.is_read_in_loop else self._reading.run(self.info.get))
+            if not self.info.is_read_in_loop:
+                return await self._reading.run(self.info.get)
+            return self.info.get() if self.info.is_data else await awaited(self.info.get_async())
 
     async def write(self, value: Any) -> None:
         """Set it to a value that has been validated, and wait until that is on disk if it is a setting."""
@@ -144,7 +160,7 @@ class PropertyAccess:
         with self._read_failures:
             if self.info.is_data or not self.info.is_read_in_loop:
                 return await self._reading.run(lambda: tell(self.info.get()))
-            return await self._reading.run(tell, await self.info.get_async())
+            return await self._reading.run(tell, await awaited(self.info.get_async()))
 
     def _represented(self, value: Any, accept: str) -> tuple[Headers, bytes]:
         plain = self.info.to_plain(value) if accept else None  # which nobody needs if it is JSON that is wanted
@@ -174,3 +190,7 @@ class PropertyAccess:
 
     def _get_json(self) -> bytes:
         return self._to_json(self.info.get())
+
+    def _get_with_json(self) -> tuple[Any, bytes]:
+        value = self.info.get()
+        return value, self._to_json(value)

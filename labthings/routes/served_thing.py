@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from labthings.actions import ActionInfo, ActionManager
+from labthings.events import Event
 from labthings.exceptions import LabThingsError
 from labthings.message_broker import MessageBroker
 from labthings.outputs.mjpeg_stream import MJPEGStreamInfo
 from labthings.problem_details import AffordanceError, text_of
 from labthings.properties import PropertyInfo
+from labthings.routes.watching import HeldRequests
 from labthings.workers import LoopCalls, Workers
 
 
@@ -31,6 +33,8 @@ class ServedThing(Protocol):
     def properties(self) -> Mapping[str, PropertyInfo]: ...
     @property
     def actions(self) -> Mapping[str, ActionInfo]: ...
+    @property
+    def events(self) -> Mapping[str, Event[Any]]: ...
     @property
     def streams(self) -> Mapping[str, MJPEGStreamInfo]: ...
     @property
@@ -61,6 +65,8 @@ class ServedThings(Protocol):
     def message_broker(self) -> MessageBroker: ...
     @property
     def loop_calls(self) -> LoopCalls: ...
+    @property
+    def held_requests(self) -> HeldRequests: ...
     @property
     def api_prefix(self) -> str: ...
     @property

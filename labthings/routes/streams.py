@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping
 from contextlib import suppress
 from datetime import datetime, timezone
 from functools import cache
@@ -15,11 +15,10 @@ import anyio
 
 from labthings.exceptions import StreamEndedError
 from labthings.outputs.mjpeg_stream import MJPEGStream, MJPEGStreamInfo, RingbufferEntry
-from labthings.routes.connection import Connection
-from labthings.routes.http import Headers, Receive, Route, Scope, Send, disconnected, send_body
+from labthings.routes.http import Headers, Receive, Route, Scope, Send, send_body
 from labthings.routes.served_thing import ServedThing
+from labthings.routes.watching import body_part, while_watched
 
-LINGER_SECONDS = 0.3  # in which a client that has stalled may still take the end of a stream
 BYTES_PER_SECOND = 250e6  # of all clients of a stream together: twice what Gigabit Ethernet carries
 SHORTEST_SLEEP, LONGEST_CREDIT = 0.001, 0.01  # seconds: event loops sleep a little too long, which is made up for
 START = b"--frame\r\nContent-Type: image/jpeg\r\n\r\n"
@@ -40,9 +39,9 @@ def _routes(served: ServedThing, info: MJPEGStreamInfo) -> Iterator[Route]:
         with stream.viewed() as ended:
             await send({"type": "http.response.start", "status": 200, "headers": _stream_headers()})
             if scope["method"] == "HEAD":
-                await send(_body(b"", more=False))
+                await send(body_part(b"", more=False))
             else:
-                await _while_watched(_send_frames(stream, feed, send), receive, ended)
+                await while_watched(_send_frames(stream, feed, send), receive, ended)
 
     async def show_page(scope: Scope, receive: Receive, send: Send) -> None:
         served.require_running()
@@ -53,38 +52,19 @@ def _routes(served: ServedThing, info: MJPEGStreamInfo) -> Iterator[Route]:
     yield Route(f"{path}/viewer", "GET", show_page)
 
 
-async def _while_watched(frames: Coroutine[Any, Any, None], receive: Receive, ended: asyncio.Future[None]) -> None:
-    """Send frames until the client has gone, or the stream has ended and the client has been told."""
-    connection = Connection(receive)
-    connection.keep_little_unsent()
-    sending, leaving = asyncio.ensure_future(frames), asyncio.ensure_future(disconnected(receive))
-    try:
-        await asyncio.wait({sending, leaving, ended}, return_when=asyncio.FIRST_COMPLETED)
-        if ended.done():
-            await asyncio.wait({sending, leaving}, timeout=LINGER_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        if not (sending.done() or leaving.done()):  # the client has stalled
-            connection.abort()
-            await asyncio.wait({leaving}, timeout=LINGER_SECONDS)
-    finally:
-        for task in (sending, leaving):
-            task.cancel()
-        outcomes = await asyncio.gather(sending, leaving, return_exceptions=True)
-    _raise_unless_gone(outcomes)
-
-
 async def _send_frames(stream: MJPEGStream, feed: _Feed, send: Send) -> None:
     """Send the newest frame whenever the client is ready for one, and in the end say that there are no more."""
-    await send(_body(START))
+    await send(body_part(START))
     newest = -1
     with suppress(StreamEndedError):
         while True:
-            await send(_body(b""))  # nothing, but it waits until the client has taken what was sent before
+            await send(body_part(b""))  # nothing, but it waits until the client has taken what was sent before
             await stream.next_entry(after=newest)
             await feed.turn()
             entry = await stream.next_entry(after=newest)  # which may be another by now
             newest = entry.index
             await send(feed.part(entry))
-    await send(_body(b"", more=False))
+    await send(body_part(b"", more=False))
 
 
 class _Feed:
@@ -98,7 +78,7 @@ class _Feed:
 
     def __init__(self) -> None:
         self._entry: RingbufferEntry | None = None
-        self._part = _body(b"")
+        self._part = body_part(b"")
         self._queue = anyio.Lock(fast_acquire=True)  # unlike that of asyncio, it works in any event loop
         self._free_at = 0.0
 
@@ -114,7 +94,7 @@ class _Feed:
         earliest = asyncio.get_running_loop().time() - LONGEST_CREDIT
         self._free_at = max(self._free_at, earliest) + len(entry.frame) / BYTES_PER_SECOND
         if entry is not self._entry:
-            self._entry, self._part = entry, _body(_part(entry))
+            self._entry, self._part = entry, body_part(_part(entry))
         return self._part
 
 
@@ -124,10 +104,6 @@ def _part(entry: RingbufferEntry) -> bytes:
     return entry.frame + tail.format(entry.timestamp.isoformat(), entry.index).encode()
 
 
-def _body(body: bytes, more: bool = True) -> MutableMapping[str, Any]:
-    return {"type": "http.response.body", "body": body, "more_body": more}
-
-
 def _stream_headers() -> Headers:
     return [
         (b"content-type", b"multipart/x-mixed-replace; boundary=frame"),
@@ -135,13 +111,6 @@ def _stream_headers() -> Headers:
         (b"x-accel-buffering", b"no"),  # or else nginx, as a proxy, would collect frames
         (b"x-timestamp", datetime.now(timezone.utc).isoformat().encode()),
     ]
-
-
-def _raise_unless_gone(outcomes: Iterable[BaseException | None]) -> None:
-    """Raise what was wrong, if it was something else than that the client has gone."""
-    for each in outcomes:
-        if isinstance(each, Exception) and not isinstance(each, OSError):
-            raise each
 
 
 def _viewer_page(served: ServedThing, info: MJPEGStreamInfo) -> bytes:

@@ -12,7 +12,7 @@ METHODS = b"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 PREFLIGHT_SECONDS = b"600"
 EXPOSED = (
     b"Location, Preference-Applied, ETag, Link, Accept-Ranges, Content-Range, Content-Disposition, "
-    b"Array-DType, Array-Shape"
+    b"Array-DType, Array-Shape, Messages-Lost"
 )
 
 

@@ -353,13 +353,13 @@ def test_the_thing_description_tells_the_forms(client):
     table = td["properties"]["table"]
     assert forms_of(table) == [
         *(("table", media_type) for media_type in (JSON, NPY, CBOR, OCTETS)),
-        ("ws", JSON),
+        *(("observe", JSON), ("table", JSON), ("ws", JSON)),
     ]
-    assert all(form["op"] == ["readproperty", "writeproperty"] for form in table["forms"][:-1])
+    assert all(form["op"] == ["readproperty", "writeproperty"] for form in table["forms"][:-3])
     assert td["properties"]["image"]["forms"][1]["op"] == ["readproperty"]
-    assert forms_of(td["properties"]["peaks"])[:-1] == [("peaks", JSON), ("peaks", CBOR)]
-    assert forms_of(td["properties"]["header"])[:-1] == [("header", JSON), ("header", OCTETS), ("header", CBOR)]
-    assert forms_of(td["properties"]["number"]) == [("number", JSON), ("ws", JSON)]
+    assert forms_of(td["properties"]["peaks"])[:2] == [("peaks", JSON), ("peaks", CBOR)]
+    assert forms_of(td["properties"]["header"])[:3] == [("header", JSON), ("header", OCTETS), ("header", CBOR)]
+    assert forms_of(td["properties"]["number"]) == [("number", JSON), ("observe", JSON), ("number", JSON), ("ws", JSON)]
     assert [form["contentType"] for form in td["actions"]["grab"]["forms"] if form["href"].endswith("/output")] == [
         NPY,
         CBOR,
@@ -389,8 +389,8 @@ def test_long_defaults_are_not_told(client_of):
 
 
 def test_openapi_tells_the_media_types(client):
-    paths = client.get("/openapi.json").json()["paths"]
-    assert paths["/camera/table"]["get"]["responses"]["200"]["content"].keys() == {JSON, NPY, CBOR, OCTETS}
+    paths, events = client.get("/openapi.json").json()["paths"], "text/event-stream"
+    names = {"table": {JSON, NPY, CBOR, OCTETS, events}, "number": {JSON, events}, "peaks": {JSON, CBOR, events}}
+    for name, media_types in names.items():
+        assert paths[f"/camera/{name}"]["get"]["responses"]["200"]["content"].keys() == media_types
     assert paths["/camera/table"]["put"]["requestBody"]["content"].keys() == {JSON, NPY, CBOR, OCTETS}
-    assert paths["/camera/number"]["get"]["responses"]["200"]["content"].keys() == {JSON}
-    assert paths["/camera/peaks"]["get"]["responses"]["200"]["content"].keys() == {JSON, CBOR}

@@ -42,10 +42,12 @@ def test_the_system_is_told_to_take_little_and_the_connection_can_be_broken_off(
             connection.keep_little_unsent()
             found = client.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT)
             assert found == MOST_UNSENT
+            assert connection.identity is Connection(Cycle(client).receive).identity
             connection.abort()
             await asyncio.wait_for(lost, 20)
             connection.keep_little_unsent()
             connection.abort()
+            assert connection.identity is not None
 
     running = loop()
     try:
@@ -59,3 +61,4 @@ def test_where_there_is_no_connection_nothing_is_done(receive):
     connection = Connection(receive)
     connection.keep_little_unsent()
     connection.abort()
+    assert connection.identity is not Connection(receive).identity

@@ -23,6 +23,17 @@ class Robot(lt.Thing):
     sample: Optional[Sample] = lt.property(default=None)  # noqa: UP045
     serial: str = lt.property(default="R", readonly=True)
 
+    @lt.property
+    def load(self) -> float:
+        return 0.0
+
+    dropped: lt.Event[Sample] = lt.event()
+    """A sample was dropped
+
+    It may have broken.
+    """
+    blocked: lt.Event[None] = lt.event()
+
     @lt.action
     def fetch(self, sample: Sample, times: int = 1) -> Sample:
         """Fetch a sample"""
@@ -67,6 +78,15 @@ def test_everything_that_is_served_is_documented(client_of, prefix):
         ("robot/sample", "put"),
         ("robot/sample/reset", "post"),
         ("robot/serial", "get"),
+        ("robot/load", "get"),
+        ("robot/speed/observe", "get"),
+        ("robot/sample/observe", "get"),
+        ("robot/serial/observe", "get"),
+        ("robot/dropped", "get"),
+        ("robot/dropped/observe", "get"),
+        ("robot/blocked", "get"),
+        ("robot/blocked/observe", "get"),
+        ("robot/events", "get"),
         ("robot/properties", "get"),
         ("robot/properties", "put"),
         ("robot/fetch", "get"),
@@ -117,6 +137,35 @@ def test_an_optional_property_is_documented(client_of):
     schema = write["requestBody"]["content"]["application/json"]["schema"]
     assert {"type": "null"} in schema["anyOf"]
     assert write["requestBody"]["required"] is True
+
+
+def parameters_of(operation: dict[str, Any]) -> set[str]:
+    return {parameter["name"] for parameter in operation.get("parameters", ())}
+
+
+def test_how_to_observe_a_property_is_documented(client_of):
+    paths = document_of(client_of({"robot": Robot}))["paths"]
+    for path in ("/robot/speed", "/robot/properties"):
+        assert paths[path]["get"]["responses"]["200"]["content"].keys() == {"application/json", "text/event-stream"}
+    assert "Last-Event-ID" in parameters_of(paths["/robot/speed"]["get"])
+    poll = paths["/robot/speed/observe"]["get"]
+    assert (poll["summary"], poll["description"]) == ("Wait for the next change: Speed", "How fast it moves.")
+    assert poll["responses"]["200"]["content"]["application/json"]["schema"]["type"] == "number"
+    assert "204" in poll["responses"]
+    assert parameters_of(poll) == {"wait", "If-None-Match"}
+    assert paths["/robot/load"]["get"]["responses"]["200"]["content"].keys() == {"application/json"}
+
+
+def test_an_event_is_documented(client_of):
+    document = document_of(client_of({"robot": Robot}))
+    subscribe, poll = (document["paths"][path]["get"] for path in ("/robot/dropped", "/robot/dropped/observe"))
+    assert (subscribe["summary"], subscribe["description"]) == ("A sample was dropped", "It may have broken.")
+    for each in (subscribe, document["paths"]["/robot/events"]["get"]):
+        assert each["responses"]["200"]["content"].keys() == {"text/event-stream"}
+        assert parameters_of(each) == {"Last-Event-ID"}
+    assert poll["summary"] == "Wait for the next event: A sample was dropped"
+    data = poll["responses"]["200"]["content"]["application/json"]["schema"]
+    assert data == {"$ref": "#/components/schemas/Sample"}
 
 
 def test_an_action_is_documented(client_of):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import json
 import re
 import signal
 import socket
@@ -16,15 +15,11 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import datetime, timezone
 from email.parser import BytesHeaderParser
-from itertools import count
-from pathlib import Path
-from shutil import which
 from typing import Any
 
 import httpx
 import numpy
 import pytest
-from websockets.sync.client import connect
 
 import labthings as lt
 from labthings.exceptions import ConfigurationError
@@ -599,54 +594,6 @@ def test_the_page_is_whole_and_asks_nothing_of_other_servers(client_of):
 
 
 # --- in a browser -------------------------------------------------------------------------------------------------
-
-
-CHROMIUM = which("chromium") or which("chromium-browser") or which("google-chrome")
-
-
-class Tab:
-    """A page in a browser, as its debugger sees it."""
-
-    def __init__(self, debugger: Any) -> None:
-        self._socket, self._numbers = debugger, count()
-        self._session: dict[str, Any] = {}
-        (page,) = [each for each in self._call("Target.getTargets")["targetInfos"] if each["type"] == "page"]
-        attached = self._call("Target.attachToTarget", targetId=page["targetId"], flatten=True)
-        self._session = {"sessionId": attached["sessionId"]}
-
-    def open(self, url: str) -> None:
-        self._call("Page.navigate", url=url)
-
-    def evaluate(self, script: str) -> Any:
-        result = self._call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)["result"]
-        return result.get("value")
-
-    def until(self, script: str) -> None:
-        until(lambda: self.evaluate(script))
-
-    def _call(self, method: str, **params: Any) -> Any:
-        number = next(self._numbers)
-        self._socket.send(json.dumps({"id": number, "method": method, "params": params, **self._session}))
-        while (answer := json.loads(self._socket.recv(timeout=SECONDS))).get("id") != number:
-            pass
-        assert "error" not in answer, answer
-        return answer["result"]
-
-
-@pytest.fixture
-def tab(tmp_path: Path) -> Iterator[Tab]:
-    if CHROMIUM is None:
-        pytest.skip("There is no Chromium here, so NOBODY HAS SEEN whether the page shows a picture.")
-    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0"]
-    command += [f"--user-data-dir={tmp_path / 'browser'}", "about:blank"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as browser:
-        assert browser.stderr is not None
-        try:
-            line = next(each for each in browser.stderr if "DevTools listening on" in each)
-            with connect(line.split()[-1], max_size=None) as debugger:
-                yield Tab(debugger)
-        finally:
-            browser.kill()
 
 
 IS_LIVE = "document.body.classList.contains('live') && picture.width === 64"

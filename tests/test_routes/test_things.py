@@ -13,6 +13,15 @@ from labthings.server.identity import server_identity
 from labthings.thing_description import validate_thing_description
 
 TD = "application/td+json"
+OBSERVE = ["observeproperty", "unobserveproperty"]
+MEDIA_TYPES = {"longpoll": "application/json", "sse": "text/event-stream"}
+SERIAL = {"name": "serial"}
+ARGUMENTS = {  # what the Web Thing Protocol wants to know for an operation, if not the name of a property
+    "writeproperty": {"name": "integration_time", "value": 1},
+    "readmultipleproperties": {"names": ["serial"]},
+    "writemultipleproperties": {"values": {"integration_time": 2}},
+    "invokeaction": {"name": "warm_up"},
+}
 
 
 class Colour(Enum):
@@ -47,6 +56,10 @@ class Spectrometer(lt.Thing):
     """
     serial: str = lt.property(default="S-1", readonly=True)
 
+    saturated: lt.Event[int] = lt.event()
+    """Too much light"""
+    lamp_failed: lt.Event[None] = lt.event()
+
     @lt.property
     def temperature(self) -> float:
         """Temperature of the detector"""
@@ -56,6 +69,11 @@ class Spectrometer(lt.Thing):
     def measure(self, times: Annotated[int, Field(ge=1, description="How often")] = 1) -> list[float]:
         """Measure a spectrum"""
         return [1.0] * times
+
+    @lt.action
+    def warm_up(self) -> None:
+        """Wait for an hour"""
+        lt.cancellable_sleep(3600)
 
     @lt.action(safe=True, idempotent=True)
     def check(self) -> None:
@@ -121,12 +139,14 @@ def test_what_it_says_of_properties(client_of):
     assert (time["title"], time["description"]) == ("Integration time", "How long the detector collects light.")
     assert [(form["href"], form["op"], form.get("subprotocol")) for form in time["forms"]] == [
         ("http://testserver/spectrometer/integration_time", ["readproperty", "writeproperty"], None),
-        ("ws://testserver/spectrometer/ws", ["observeproperty", "unobserveproperty"], "labthings"),
+        ("http://testserver/spectrometer/integration_time/observe", OBSERVE, "longpoll"),
+        ("http://testserver/spectrometer/integration_time", OBSERVE, "sse"),
+        ("ws://testserver/spectrometer/ws", ["readproperty", "writeproperty", *OBSERVE], "webthingprotocol"),
     ]
     assert properties["serial"]["readOnly"] is True
     assert properties["serial"]["forms"][0]["op"] == ["readproperty"]
     assert properties["temperature"]["observable"] is False
-    assert [form["op"] for form in properties["temperature"]["forms"]] == [["readproperty"]]
+    assert [form["op"] for form in properties["temperature"]["forms"]] == [["readproperty"], ["readproperty"]]
 
 
 def test_what_it_says_of_actions(client_of):
@@ -146,17 +166,53 @@ def test_its_forms_work(client_of):
     client = client_of({"spectrometer": Spectrometer})
     td = td_of(client)
     for name, affordance in td["properties"].items():
-        [form] = [form for form in affordance["forms"] if "readproperty" in form["op"]]
+        form = affordance["forms"][0]
+        assert "readproperty" in form["op"]
         assert client.get(form["href"]).json() == client.get("/spectrometer/properties").json()[name]
     invoked = client.post(td["actions"]["measure"]["forms"][0]["href"], json={"times": 2})
     assert invoked.status_code == 201
-    [query] = [form["href"] for form in td["actions"]["measure"]["forms"] if "queryaction" in form["op"]]
+    query = next(form["href"] for form in td["actions"]["measure"]["forms"] if "queryaction" in form["op"])
     assert client.get(query.replace("{id}", invoked.json()["id"])).json()["id"] == invoked.json()["id"]
-    top = {op: form["href"] for form in td["forms"] for op in form["op"]}
+    top = {op: form["href"] for form in reversed(td["forms"]) for op in form["op"]}
     assert client.get(top["readallproperties"]).status_code == 200
     assert client.put(top["writemultipleproperties"], json={"integration_time": 1}).status_code == 204
     assert len(client.get(top["queryallactions"]).json()) == 1
-    assert top["observeallproperties"] == "ws://testserver/spectrometer/ws"
+    assert top["observeallproperties"] == "http://testserver/spectrometer/properties"
+
+
+def test_its_streaming_forms_work(client_of):
+    client = client_of({"spectrometer": Spectrometer})
+    td = td_of(client)
+    observed = [td["properties"]["serial"], td["events"]["saturated"], td["events"]["lamp_failed"], td]
+    streaming = [form for each in observed for form in each["forms"] if form.get("subprotocol") in MEDIA_TYPES]
+    for form in streaming:
+        media_type = MEDIA_TYPES[form["subprotocol"]]
+        head = client.head(form["href"], headers={"Accept": media_type})
+        assert (head.status_code, head.headers["content-type"]) == (200, media_type), form
+    assert len(streaming) == 8
+
+
+def test_its_websocket_forms_work(client_of):
+    client = client_of({"spectrometer": Spectrometer})
+    td = td_of(client)
+    affordances = [td, *td["properties"].values(), *td["actions"].values()]
+    sockets = [form for each in affordances for form in each["forms"] if form["href"].startswith("ws:")]
+    assert len(sockets) == len(affordances)
+    assert {form["subprotocol"] for form in sockets} == {"webthingprotocol"}
+    [href] = {form["href"] for form in sockets}
+    request, started = {"thingID": td["id"], "messageID": "1", "messageType": "request"}, {}
+    with client.websocket_connect(href, ["webthingprotocol"]) as websocket:
+        assert websocket.accepted_subprotocol == "webthingprotocol"
+        operations = {operation for form in sockets for operation in form["op"]}
+        for operation in ("invokeaction", *sorted(operations - {"invokeaction"})):
+            arguments = started if operation in ("queryaction", "cancelaction") else ARGUMENTS.get(operation, SERIAL)
+            websocket.send_json({**request, "operation": operation, **arguments})
+            while (answer := websocket.receive_json())["messageType"] != "response":
+                pass
+            assert answer["operation"] == operation
+            assert "error" not in answer, answer
+            if operation == "invokeaction":
+                started = {"name": "warm_up", "actionID": answer["actionID"]}
 
 
 KINDS = [
@@ -311,6 +367,7 @@ def test_one_of_the_directory(client_of, refused):
     response = client.get(f"/things/{td['id']}")
     assert (response.headers["content-type"], response.json()) == (TD, td)
     assert client.get("/things/a").json() == td
+    assert client.get(f"/things/{td['id'].replace(':', '%3A')}").json() == td  # as URI templates have it
     refused(client.get("/things/urn:uuid:0"), 404, "urn:uuid:0")
 
 
@@ -331,6 +388,18 @@ def test_ids_outlive_the_server(client_of):
         return [client.get(path).json()["id"] for path in ("/a/", "/.well-known/wot")]
 
     assert ids() == ids()
+
+
+PAGES = ["/things/", "/things", "/things?limit=1", "/thing_descriptions/", "/.well-known/wot", "/a/", "/things/a"]
+
+
+@pytest.mark.parametrize("accept", [TD, "*/*"])
+def test_head_tells_what_get_would(client_of, accept):
+    client = client_of({"a": Spectrometer, "b": lt.Thing})
+    for path in (*PAGES, "/things/none", "/things?limit=0"):
+        got, told = (ask(path, headers={"Accept": accept}) for ask in (client.get, client.head))
+        assert (told.status_code, told.headers) == (got.status_code, got.headers)
+        assert len(told.content) == 0 < len(got.content) == int(told.headers["content-length"])
 
 
 # --- health -------------------------------------------------------------------------------------------------
