@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from datetime import datetime, timezone
 from enum import Enum
 from logging import LogRecord
 from typing import Any
+from weakref import ref
 
 import pydantic_core
 
@@ -39,6 +40,22 @@ class InvocationStatus(str, Enum):
     @property
     def has_ended(self) -> bool:
         return self not in (InvocationStatus.PENDING, InvocationStatus.RUNNING)
+
+
+class Told(dict[str, Any]):
+    """What observers are told of an invocation, as JSON; and what it has returned, for those who tell of that too.
+
+    :param output: that, which is told of for as long as the invocation is kept: it may be large, and observers slow.
+    """
+
+    def __init__(self, status: Mapping[str, Any], output: Output | None = None) -> None:
+        super().__init__(status)
+        self._output: Callable[[], Output | None] = _nothing if output is None else ref(output)
+
+    @property
+    def output(self) -> Output | None:
+        """What the action has returned, if it has, and that is still kept."""
+        return self._output()
 
 
 class Invocation:
@@ -212,6 +229,20 @@ class Invocation:
 
     # --- telling of it ------------------------------------------------------------------------------------------
 
+    @property
+    def told(self) -> Told:
+        """What observers of the action are told of it."""
+        status = self.status
+        told = Told({"action name": self.info.name, "status": status.value, "id": self.id}, self.output)
+        told.update(self._told_progress)
+        times = {"timeRequested": self.time_requested, "timeStarted": self.time_started}
+        if status.has_ended:
+            times["timeCompleted"] = self.time_completed
+        told.update((key, time) for key, time in times.items() if time is not None)
+        if self.error is not None:
+            told["error"] = self.error.as_dict()
+        return told
+
     def summary(self, url: str) -> dict[str, Any]:
         """What lists of invocations tell of it.
 
@@ -274,16 +305,17 @@ class Invocation:
     def _publish(self) -> None:
         name = self.info.name
         if self._interface.is_observed(name):
-            told = {"action name": name, "status": self.status.value, "id": self.id} | self._told_progress
-            if self.error is not None:
-                told["error"] = self.error.as_dict()
-            self._interface.publish_action(name, told)
+            self._interface.publish_action(name, self.told)
 
     def _publish_progress(self) -> None:
         now = time.monotonic()
         if now - self._progress_told_at >= PROGRESS_SECONDS:
             self._progress_told_at = now
             self._publish()
+
+
+def _nothing() -> None:
+    """Stand for an output that there is not."""
 
 
 def _now() -> str:

@@ -21,7 +21,7 @@ class Document:
     :param resources: what it mentions.
     """
 
-    __slots__ = ("_json", "blobs")
+    __slots__ = ("__weakref__", "_json", "blobs")
 
     def __init__(self, json: bytes, resources: list[object]) -> None:
         self._json = json

@@ -1,6 +1,4 @@
 import json
-import socket
-import struct
 import threading
 from typing import Annotated, Any
 
@@ -13,7 +11,8 @@ from websockets.sync.client import connect
 
 import labthings as lt
 from labthings.message_broker import Message
-from labthings.websockets import relay_notifications_to_websocket
+from labthings.websockets import process_messages_from_websocket, relay_notifications_to_websocket
+from tests.test_websockets.raw_client import RawClient
 
 ERRORS = "https://w3c.github.io/web-thing-protocol/errors"
 
@@ -446,53 +445,18 @@ VALUE = "x" * 100_000
 PUBLISHED = 150
 
 
-class StalledReader:
-    """A client that observes a property, and then does not read what it is sent."""
-
-    def __init__(self, live: Any) -> None:
-        self.live = live
-        self.socket = socket.socket()
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        self.socket.settimeout(20)
-        self.socket.connect(("127.0.0.1", live.port))
-        self.stream = self.socket.makefile("rb")
-        self.socket.sendall(
-            b"GET /stage/ws HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-        )
-        assert b" 101 " in self.stream.readline()
-        while self.stream.readline().strip():
-            pass
-        self.send({"messageType": "addActionObservation", "data": {"home": True}})
-        self.send({"messageType": "addPropertyObservation", "data": {"label": True, "nope": True}})
-        assert self.receive()["error"]["status"] == "404"
-
-    def send(self, message: Any) -> None:
-        text = json.dumps(message).encode()
-        assert len(text) < 126
-        self.socket.sendall(bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text)
-
-    def receive(self) -> dict[str, Any]:
-        """The next message. (The server's frames are not masked.)"""
-        opcode, size = self.stream.read(2)
-        assert opcode == 0x81
-        if size == 126:
-            [size] = struct.unpack("!H", self.stream.read(2))
-        elif size == 127:
-            [size] = struct.unpack("!Q", self.stream.read(8))
-        message: dict[str, Any] = json.loads(self.stream.read(size))
-        return message
-
-    def close(self) -> None:
-        self.stream.close()
-        self.socket.close()
+@pytest.fixture
+def live(serve_live):
+    return serve_live({"stage": Stage})
 
 
 @pytest.fixture
-def stalled(serve_live):
-    """A server, a reader that has stalled, and one that has been told every one of many values."""
-    live = serve_live({"stage": Stage})
-    stage, reader = live.server.things["stage"], StalledReader(live)
+def stalled(live):
+    """A reader that has stalled, beside one that has been told every one of many values."""
+    stage, reader = live.server.things["stage"], RawClient(live.port)
+    reader.send_text('{"messageType": "addActionObservation", "data": {"home": true}}')
+    reader.send_text('{"messageType": "addPropertyObservation", "data": {"label": true, "nope": true}}')
+    assert reader.receive_json()["error"]["status"] == "404"
     with connect(f"ws://127.0.0.1:{live.port}/stage/ws", max_size=None, compression=None) as other:
         other.send('{"messageType": "addPropertyObservation", "data": {"label": true, "nope": true}}')
         assert "404" in other.recv(timeout=20)
@@ -506,17 +470,17 @@ def stalled(serve_live):
 def test_the_last_value_arrives_however_slow_the_reader(stalled):
     numbers = []
     while not numbers or numbers[-1] != PUBLISHED - 1:
-        numbers.append(int(stalled.receive()["data"]["label"].partition(" ")[0]))
+        numbers.append(int(stalled.receive_json()["data"]["label"].partition(" ")[0]))
     assert numbers == sorted(numbers)
     assert len(numbers) < PUBLISHED  # what it did not read in time has not been kept for it
 
 
-def test_a_reader_that_is_too_slow_for_an_action_is_told_how_much_it_has_lost(stalled):
-    with httpx.Client(base_url=stalled.live.url) as client:
+def test_a_reader_that_is_too_slow_for_an_action_is_told_how_much_it_has_lost(live, stalled):
+    with httpx.Client(base_url=live.url) as client:
         ids = [client.post("/stage/home?wait=9").json()["id"] for _ in range(350)]
     lost, states = 0, []
     while not states or states[-1] != (ids[-1], "completed"):
-        message = stalled.receive()
+        message = stalled.receive_json()
         if message["messageType"] == "messagesLost":
             lost += message["data"]["count"]
         elif message["messageType"] == "actionStatus":
@@ -567,3 +531,34 @@ def test_a_property_that_is_set_in_a_tight_loop_leaves_the_server_answering(clie
     while received[-1] != -1:
         received.append(websocket.receive_json()["data"]["x"])
     assert received[:-1] == sorted(received[:-1])
+
+
+def test_what_clients_ask_for_is_processed_for_any_stream(client):
+    replies: list[dict[str, Any]] = []
+    asked = [
+        {"text": '{"messageType": "addPropertyObservation", "data": {"x": true, "nope": true}}'},
+        {"bytes": b"nonsense"},
+        {"text": '{"messageType": "addPropertyObservation", "data": {"label": true}}'},
+        {"text": '{"messageType": "removePropertyObservation", "data": {"label": true, "x": true}}'},
+        {"text": '{"messageType": "addActionObservation", "data": {"home": true}}'},
+    ]
+
+    class Replayed:
+        async def receive(self) -> Any:
+            return {"type": "websocket.receive", **asked.pop(0)} if asked else {"type": "websocket.disconnect"}
+
+        async def send_text(self, text: str) -> None:
+            replies.append(json.loads(text))
+
+    async def process() -> tuple[bool, ...]:
+        give, take = anyio.create_memory_object_stream[Message](3)
+        async with give, take:
+            await process_messages_from_websocket(Replayed(), give, client.server.things["stage"])
+            broker = client.server.message_broker
+            return tuple(broker.is_subscribed("stage", name, give) for name in ("x", "label", "home"))
+
+    assert client.portal.call(process) == (False, False, True)
+    assert [(each["operation"], each["error"]["status"]) for each in replies] == [
+        ("observeproperty", "404"),
+        ("unknown", "400"),
+    ]

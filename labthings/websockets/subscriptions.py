@@ -1,0 +1,56 @@
+"""What one client has subscribed to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Literal, TypeAlias
+
+from labthings.inbox import Inbox
+from labthings.message_broker import MessageBroker
+from labthings.messages import Message
+
+Dialect: TypeAlias = Literal["LabThings", "Web Thing Protocol"]
+Teller: TypeAlias = Callable[[Message], str | None]
+"""Makes the text that tells a client of a message, if it is to be told."""
+
+
+class Subscriptions:
+    """Has messages delivered to a client's inbox, and knows in which dialects the client wants to be told of them.
+
+    :param broker: delivers messages.
+    :param inbox: the client's.
+    """
+
+    def __init__(self, broker: MessageBroker, inbox: Inbox) -> None:
+        self._broker, self._inbox = broker, inbox
+        self._tellers: dict[tuple[str, str], dict[Dialect, Teller]] = {}
+
+    def add(self, thing: str, affordance: str, dialect: Dialect, teller: Teller) -> None:
+        """Tell the client of an affordance in a dialect, in place of how it was told in this dialect before."""
+        tellers = self._tellers.get((thing, affordance), {})
+        self._tellers[thing, affordance] = {**tellers, dialect: teller}  # another, as the old one may be in use
+        self._broker.subscribe_nowait(thing, affordance, self._inbox)
+
+    def remove(self, thing: str, affordance: str, dialect: Dialect) -> None:
+        """Tell the client no more of an affordance in a dialect."""
+        tellers = self._tellers.get((thing, affordance), {})
+        left = {each: teller for each, teller in tellers.items() if each != dialect}
+        if left:
+            self._tellers[thing, affordance] = left
+        elif tellers:
+            del self._tellers[thing, affordance]
+            if self._broker.is_subscribed(thing, affordance, self._inbox):
+                self._broker.unsubscribe_nowait(thing, affordance, self._inbox)
+
+    def get(self, thing: str, affordance: str, dialect: Dialect) -> Teller | None:
+        """What tells the client of an affordance in a dialect."""
+        return self._tellers.get((thing, affordance), {}).get(dialect)
+
+    def tellers(self, message: Message) -> Iterable[Teller]:
+        """What tells the client of a message."""
+        return self._tellers.get((message.thing, message.affordance), {}).values()
+
+    @property
+    def dialects(self) -> set[Dialect]:
+        """The dialects in which the client is told of anything."""
+        return {dialect for tellers in self._tellers.values() for dialect in tellers}
