@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from labthings.exceptions import InvalidValueError
-from labthings.thing_description.build import CONTEXT, JSON, PROBLEM, SECURITY, absolute_url
+from labthings.thing_description.build import CONTEXT, SECURITY
+from labthings.thing_description.forms import PROBLEM, absolute_url
+from labthings.types.media_types import JSON
 
 DISCOVERY_CONTEXT = "https://www.w3.org/2022/wot/discovery"
 THING_DESCRIPTION = "application/td+json"
