@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from anyio.from_thread import BlockingPortal
-from fastapi import Depends, FastAPI, WebSocket
+from fastapi import Depends, FastAPI
 from typing_extensions import Self
 
 from labthings.actions import ActionManager
@@ -23,6 +23,7 @@ from labthings.actions.manager import Keeping
 from labthings.client_blobs import BlobLimits, ClientBlobs
 from labthings.exceptions import ConfigurationError, NotFoundError
 from labthings.global_lock import GlobalLock
+from labthings.listeners import Listeners
 from labthings.logs import configure_thing_logger
 from labthings.message_broker import MessageBroker
 from labthings.outputs.storage import most_files_to_hold_open
@@ -30,13 +31,18 @@ from labthings.retention import Limits, Sizes
 from labthings.routes.actions import action_routes, invocation_routes
 from labthings.routes.blobs import blob_routes
 from labthings.routes.documentation import documented
-from labthings.routes.http import Route
+from labthings.routes.events import event_routes
+from labthings.routes.http import Receive, Route, Scope, Send
+from labthings.routes.observation import Observation
 from labthings.routes.properties import property_routes
 from labthings.routes.streams import stream_routes
 from labthings.routes.table import Table
+from labthings.routes.thing_access import ThingAccess
 from labthings.routes.things import Descriptions, description_route, directory_routes
+from labthings.routes.watching import HeldRequests
 from labthings.server.app import ServerApp, Socket
 from labthings.server.config_model import ThingConfig, ThingServerConfig
+from labthings.server.front_page import with_front_page
 from labthings.server.guard import Guard
 from labthings.server.hosted_thing import HostedThing, State
 from labthings.server.household import Household
@@ -44,7 +50,7 @@ from labthings.server.identity import server_identity
 from labthings.settings_writer import SettingsWriter
 from labthings.thing import Thing
 from labthings.thing_server_interface import ThingServerInterface
-from labthings.websockets import websocket_endpoint
+from labthings.websockets import Session
 from labthings.workers import LoopCalls
 
 LOGGER = logging.getLogger(__name__)
@@ -83,6 +89,8 @@ class ThingServer:
         self.global_lock = GlobalLock() if self.config.enable_global_lock else None
         self.loop_calls = LoopCalls()
         self.message_broker = MessageBroker(self.loop_calls)
+        self.listeners = Listeners(self.message_broker, self.loop_calls)
+        self.held_requests = HeldRequests()
         kept = Sizes(self.config.maximum_kept_memory, self.config.maximum_kept_files, most_files_to_hold_open())
         self.action_manager = ActionManager(
             self.loop_calls,
@@ -104,6 +112,10 @@ class ThingServer:
         self._hosted = {name: self._host(name, each) for name, each in self.config.thing_configs.items()}
         self._household = Household(self._hosted, self.config.start_timeout, self.config.stop_timeout)
         self._household.prepare()
+        self.accesses: Mapping[str, ThingAccess] = {
+            name: ThingAccess(each, self.message_broker, self.loop_calls, self.client_blobs)
+            for name, each in self._hosted.items()
+        }
         self.app = self._make_app()
 
     @classmethod
@@ -183,15 +195,16 @@ class ThingServer:
 
     # --- running ------------------------------------------------------------------------------------------------
 
-    def serve(self, host: str = "localhost", port: int = 5000) -> None:
+    def serve(self, host: str = "localhost", port: int = 5000, discovery: bool | None = None) -> None:
         """Serve the Things until the process is interrupted or terminated.
 
         :param host: the address to listen at; ``"0.0.0.0"`` for all of the computer's.
         :param port: the port to listen at.
+        :param discovery: whether to announce the server on the network. By default, the configuration says that.
         """
         from labthings.server.serving import serve
 
-        serve(self, host, port)
+        serve(self, host, port, self.config.discovery if discovery is None else discovery)
 
     def test_client(self, **kwargs: Any) -> AbstractContextManager[Any]:
         """A client that talks to the server without a network. Use it in a ``with`` statement: that starts the Things.
@@ -214,6 +227,8 @@ class ThingServer:
                 self._writer.start()
                 self.action_manager.start()
                 self.client_blobs.start(self.loop_calls.loop)
+                self.listeners.start()
+                self.held_requests.open()
                 await self._household.start()
                 try:
                     yield
@@ -230,6 +245,8 @@ class ThingServer:
         await self.action_manager.stop(self.config.stop_timeout)
         self.client_blobs.stop()
         await self._household.stop()
+        await self.listeners.stop(self.config.stop_timeout)
+        await self.message_broker.close_streams()
         await asyncio.to_thread(self._writer.close)
 
     def give_up_starting(self) -> None:
@@ -238,7 +255,8 @@ class ThingServer:
 
     async def end_streams(self) -> None:
         """Let go of every client that waits for something, so that the server can stop."""
-        await self.message_broker.close_streams()
+        self.message_broker.close_inboxes()
+        self.held_requests.close()
         for invocation in self.action_manager.invocations:
             invocation.release_waiters()
         for hosted in self._hosted.values():
@@ -308,13 +326,16 @@ class ThingServer:
         table, descriptions = Table(), Descriptions(self)
         for hosted in self._hosted.values():
             table.add([description_route(descriptions, hosted)])
-            table.add(property_routes(self, hosted))
+            access = self.accesses[hosted.name]
+            table.add(property_routes(access, Observation(self, access), self.maximum_body_size))
+            table.add(event_routes(self, hosted))
             table.add(action_routes(self, hosted))
             table.add(stream_routes(hosted))
         table.add(invocation_routes(self))
         table.add(blob_routes(self))
         table.add(directory_routes(self, descriptions))
-        sockets = {f"{each.path}ws": _socket(each) for each in self._hosted.values()}
+        sockets = {f"{each.served.path}ws": self._socket(each) for each in self.accesses.values()}
+        sockets[f"{self.api_prefix}/ws"] = self._socket(None)
         guard = Guard(self.config.allowed_origins)
         app = ServerApp(
             table,
@@ -328,18 +349,20 @@ class ThingServer:
             description="Instruments, and what they can do.",
             lifespan=self._lifespan,
         )
+        app.router.default = with_front_page(self, app.router.default)
         for hosted in self._hosted.values():
             _add_endpoints(app, table, hosted)
         return app
 
+    def _socket(self, thing: ThingAccess | None) -> Socket:
+        """The WebSocket of a Thing, or of the whole server."""
 
-def _socket(hosted: HostedThing) -> Socket:
-    async def serve(websocket: WebSocket) -> None:
-        hosted.require_running()
-        assert hosted.thing is not None
-        await websocket_endpoint(hosted.thing, websocket)
+        async def serve(scope: Scope, receive: Receive, send: Send) -> None:
+            if thing is not None:
+                thing.served.require_running()
+            await Session(self, thing, scope, receive, send).run()
 
-    return serve
+        return serve
 
 
 def _add_endpoints(app: ServerApp, table: Table, hosted: HostedThing) -> None:

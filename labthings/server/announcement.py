@@ -24,10 +24,11 @@ class Announced(Protocol):
     def statuses(self) -> Mapping[str, Status]: ...
 
 
-def announcement(server: Announced, base_url: str) -> str:
-    """Where each Thing is found, which of them did not start and why, and where the documentation is.
+def announcement(server: Announced, base_url: str, network_hint: str | None = None) -> str:
+    """Where each Thing is found, which of them did not start and why, and where to try them.
 
     :param base_url: the URL of the server, such as ``http://127.0.0.1:5000``.
+    :param network_hint: how to find the server on the network, if it is announced there.
     """
     root = base_url.rstrip("/")
     width = max(map(len, server.statuses), default=0)
@@ -35,8 +36,8 @@ def announcement(server: Announced, base_url: str) -> str:
         f"  {name:<{width}}  {root}{server.api_prefix}/{name}/{_trouble(status)}"
         for name, status in server.statuses.items()
     ]
-    documentation = f"Try them in a web browser at {root}/docs"
-    return "\n".join([_headline(server), "", *lines, "", documentation, "Press Ctrl+C to stop."])
+    hints = [f"Try them in a web browser at {root}", *([network_hint] if network_hint else [])]
+    return "\n".join([_headline(server), "", *lines, "", *hints, "Press Ctrl+C to stop."])
 
 
 def url_of(host: str, port: int) -> str:

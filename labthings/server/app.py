@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import FastAPI, Request, WebSocket
@@ -18,11 +18,11 @@ from labthings.problem_details import problem_details
 from labthings.routes.http import Receive, Scope, Send, base_url, send_nothing, send_problem
 from labthings.routes.table import Table
 from labthings.server.guard import Guard, is_preflight, permitting, preflight_headers
-from labthings.url_for import asking, placeholder_url, use_url_for
+from labthings.url_for import asking
 
 LOGGER = logging.getLogger(__name__)
 MENTIONED = "labthings.mentioned"  # where a request's scope has what its answer mentions
-Socket = Callable[[WebSocket], Any]
+Socket = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class ServerApp(FastAPI):
@@ -68,8 +68,7 @@ class ServerApp(FastAPI):
                 if MENTIONED in scope:  # taken out, since tasks and timers that were started have it in their context
                     self._client_blobs.keep_mentioned(scope.pop(MENTIONED))
         elif scope["type"] == "websocket":
-            with use_url_for(placeholder_url):  # a message is encoded once for all clients
-                await self._serve_socket(scope, receive, send)
+            await self._serve_socket(scope, receive, send)
         else:
             await self._live(scope, receive, send)
 
@@ -129,14 +128,13 @@ class ServerApp(FastAPI):
 
     async def _serve_socket(self, scope: Scope, receive: Receive, send: Send) -> None:
         serve = self._sockets.get(scope["path"].removeprefix(scope.get("root_path", "")))
-        websocket = WebSocket(scope, receive, send)
         try:
             self._guard.foreign_origin(scope)
             if serve is not None:
-                await serve(websocket)
+                await serve(scope, receive, send)
                 return
         except LabThingsError as error:
-            await self._refuse_socket(websocket, error)
+            await self._refuse_socket(WebSocket(scope, receive, send), error)
             return
         await super().__call__(scope, receive, send)
 

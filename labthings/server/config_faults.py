@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from labthings.exceptions import ConfigurationError
-from labthings.server.suggestions import did_you_mean
+from labthings.suggestions import did_you_mean
 
 KnownKeys = Callable[[tuple[Any, ...]], list[str]]
 

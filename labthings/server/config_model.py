@@ -132,6 +132,12 @@ class ThingServerConfig(BaseModel):
         description="Which web pages of other servers may use this one, as origins like "
         "'https://lab.example.org:8080'. '*' allows every web page in the world.",
     )
+    discovery: bool | None = Field(
+        default=None,
+        strict=True,
+        description="Whether to announce the server on the network (by DNS-SD), where 'labthings-server discover' "
+        "finds it. By default, it is announced if it listens to other computers.",
+    )
     maximum_body_size: int = Field(
         default=16 * 2**20, gt=0, strict=True, description="The largest request that is accepted, in bytes."
     )

@@ -12,13 +12,14 @@ from typing import Any, Literal, TypeAlias
 from labthings.actions import ActionInfo
 from labthings.base_descriptor import descriptors_of
 from labthings.endpoints import EndpointDescriptor
+from labthings.events import Event
 from labthings.exceptions import NotConnectedToServerError, ThingFailedError, ThingSlotError
 from labthings.logs import get_thing_logger
 from labthings.outputs.mjpeg_stream import MJPEGStreamDescriptor, MJPEGStreamInfo
 from labthings.properties import PropertyInfo
 from labthings.server.config_model import ThingConfig
-from labthings.server.suggestions import did_you_mean
 from labthings.settings_writer import SettingsWriter
+from labthings.suggestions import did_you_mean
 from labthings.thing import Thing
 from labthings.thing_server_interface import ThingServerInterface
 from labthings.thing_settings import ThingSettings
@@ -210,6 +211,10 @@ class HostedThing:
     @property
     def actions(self) -> Mapping[str, ActionInfo]:
         return (self.cls if self.thing is None else self.thing).actions
+
+    @property
+    def events(self) -> Mapping[str, Event[Any]]:
+        return (self.cls if self.thing is None else self.thing).events
 
     @cached_property
     def streams(self) -> Mapping[str, MJPEGStreamInfo]:

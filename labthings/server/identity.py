@@ -7,8 +7,10 @@ import socket
 import uuid
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 
 LOGGER = logging.getLogger(__name__)
+_LOCK = Lock()
 
 
 @lru_cache(maxsize=64)
@@ -17,6 +19,11 @@ def server_identity(settings_folder: Path) -> uuid.UUID:
 
     It is made up once, and kept in the folder; where nothing can be written it is made from the computer's name.
     """
+    with _LOCK:  # or two who ask at once might be told two
+        return _identity(settings_folder)
+
+
+def _identity(settings_folder: Path) -> uuid.UUID:
     file = settings_folder / "server-id.txt"
     try:
         if file.exists():

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from inspect import Parameter
 from typing import Any, NamedTuple
 
-from labthings.server.suggestions import did_you_mean
+from labthings.suggestions import did_you_mean
 
 _SUPPLIED = "thing_server_interface"
 _POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)

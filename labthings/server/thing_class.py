@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any, TypeGuard
 
 from labthings.exceptions import ConfigurationError
-from labthings.server.suggestions import did_you_mean
+from labthings.suggestions import did_you_mean
 from labthings.thing import Thing
 
 IMPORT_STRING = r"^[^\W\d]\w*(\.[^\W\d]\w*)*[:.][^\W\d]\w*(\.[^\W\d]\w*)*$"

@@ -266,7 +266,7 @@ def test_a_new_project_is_served_until_interrupted(terminal: Terminal, folder: P
     with served(["-c", "config.json"], folder / "project") as (process, lines):
         pump = next(line.split()[1] for line in lines if line.startswith("  pump "))
         assert re.fullmatch(r"http://127\.0\.0\.1:\d+/pump/", pump)
-        assert any(re.search(r"http://127\.0\.0\.1:\d+/docs$", line) for line in lines)
+        assert any(re.search(r"web browser at http://127\.0\.0\.1:\d+$", line) for line in lines)
         assert httpx.get(f"{pump}flow_rate").json() == 5
         httpx.put(f"{pump}flow_rate", json=60).raise_for_status()
         process.send_signal(signal.SIGINT)
@@ -346,7 +346,7 @@ def test_an_announcement_says_where_everything_is() -> None:
         "  camera  http://lab:5000/api/camera/",
         "    failed to start: OSError: no",
         "",
-        "Try them in a web browser at http://lab:5000/docs",
+        "Try them in a web browser at http://lab:5000",
         "Press Ctrl+C to stop.",
     ]
 

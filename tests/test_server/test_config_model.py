@@ -85,6 +85,7 @@ def test_the_defaults() -> None:
         "application_config": None,
         "switch_interval": 0.0005,
         "allowed_origins": [],
+        "discovery": None,
         "maximum_body_size": 16 * 1024 * 1024,
         "start_timeout": 30,
         "stop_timeout": 5,

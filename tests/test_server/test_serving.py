@@ -126,7 +126,7 @@ def test_what_it_announces_is_so(start):
     process = start()
     assert process.announcement.startswith("Serving 2 Things, of which 1 failed to start:\n")
     assert "failed to start: OSError: unplugged" in process.announcement
-    assert f"{process.url}/docs" in process.announcement
+    assert f"in a web browser at {process.url}\n" in process.announcement
     assert httpx.get(f"{process.url}/stage/").json()["base"] == f"{process.url}/"
     assert httpx.get(f"{process.url}/docs").status_code == 200
     behind_a_local_proxy = httpx.get(f"{process.url}/stage/", headers={"X-Forwarded-Proto": "https"})

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from labthings.server.cli.check import check_config
+from labthings.server.cli.discover import advice, as_json, as_table, found_servers
 from labthings.server.cli.failure import reported
 from labthings.server.cli.options import ConfigOption, DebugOption, JsonOption, require_config
 from labthings.server.cli.project import create_project
@@ -61,6 +62,14 @@ def serve_command(
         bool,
         typer.Option("--fallback", help="If the server cannot start, serve a page that says why in its place."),
     ] = False,
+    discovery: Annotated[
+        bool | None,
+        typer.Option(
+            "--discovery/--no-discovery",
+            help="Announce the server on the network, for 'labthings-server discover', or do not. "
+            "By default, it is announced if it lets other computers in.",
+        ),
+    ] = None,
     debug: DebugOption = False,
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version, and stop.")
@@ -70,7 +79,7 @@ def serve_command(
     if context.invoked_subcommand is None:
         require_config(context, config, json_text)
         with reported(debug=debug):
-            serve(config, json_text, host, port, debug=debug, fallback=fallback)
+            serve(config, json_text, host, port, debug=debug, fallback=fallback, discovery=discovery)
     elif config is not None or json_text is not None:
         context.fail(f"Write -c and -j after '{context.invoked_subcommand}', not before it.")
 
@@ -98,3 +107,27 @@ def init_command(
     """Write a small working project to start from."""
     with reported():
         typer.echo(create_project(folder))
+
+
+@app.command("discover")
+def discover_command(
+    seconds: Annotated[float, typer.Option(metavar="N", min=0.1, max=3600, help="How long to look for them.")] = 3,
+    as_json_text: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    interface: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Look only on the network where this computer has this address. May be given several times.",
+        ),
+    ] = None,
+) -> None:
+    """List the servers on the network, and their Things."""
+    interfaces = interface or []
+    typer.echo(f"Looking for servers for {seconds:g} s ...", err=True)
+    with reported():
+        servers = found_servers(seconds, interfaces)
+    if as_json_text or servers:
+        typer.echo(as_json(servers) if as_json_text else as_table(servers))
+    if not servers:
+        typer.echo(advice(interfaces), err=True)
+        raise typer.Exit(1)

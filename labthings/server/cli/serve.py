@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from pathlib import Path
+from typing import Any
 
 import typer
 
@@ -17,27 +18,47 @@ from labthings.server.config_file import source_of
 LOGGER = logging.getLogger(__name__)
 
 
-def serve(config: Path | None, json_text: str | None, host: str, port: int, *, debug: bool, fallback: bool) -> None:
+def serve(
+    config: Path | None,
+    json_text: str | None,
+    host: str,
+    port: int,
+    *,
+    debug: bool,
+    fallback: bool,
+    discovery: bool | None,
+) -> None:
     """Serve until interrupted.
 
     :param fallback: whether to serve a page that says why, if the server cannot start.
+    :param discovery: whether to announce the server on the network, if the command line says.
     :raises LabThingsError: if the server cannot start, or not even the page can be served.
     """
     show_log(debug=debug)
     require_free(host, port)
+    changes = {} if discovery is None else {"discovery": discovery}
     try:
-        _serve(config, json_text, host, port, debug=debug, fallback=fallback)
+        _serve(config, json_text, host, port, changes, debug=debug, fallback=fallback)
     finally:
         _tell_of_threads()
 
 
-def _serve(config: Path | None, json_text: str | None, host: str, port: int, *, debug: bool, fallback: bool) -> None:
+def _serve(
+    config: Path | None,
+    json_text: str | None,
+    host: str,
+    port: int,
+    changes: dict[str, Any],
+    *,
+    debug: bool,
+    fallback: bool,
+) -> None:
     if not fallback:
-        configured_server(config, json_text, debug=debug).serve(host, port)
+        configured_server(config, json_text, debug=debug, **changes).serve(host, port)
         return
     with RecentLog() as log:
         try:
-            configured_server(config, json_text, debug=debug).serve(host, port)
+            configured_server(config, json_text, debug=debug, **changes).serve(host, port)
         except Exception as error:
             report(error, debug=debug)
             _explain(error, config, json_text, host, port, log.text, debug)
