@@ -7,8 +7,9 @@ from typing import Any
 
 from labthings import exceptions, outputs
 from labthings.actions import action
-from labthings.client import ThingClient
+from labthings.client import AsyncThingClient, ThingClient, discover
 from labthings.endpoints import endpoint
+from labthings.events import Event, event
 from labthings.invocation_contexts import (
     ThreadWithInvocationID,
     cancellable_sleep,
@@ -33,8 +34,10 @@ def __getattr__(name: str) -> Any:
 
 
 __all__ = [
+    "AsyncThingClient",
     "DataProperty",
     "DataSetting",
+    "Event",
     "Thing",
     "ThingClassSettings",
     "ThingClient",
@@ -47,7 +50,9 @@ __all__ = [
     "blob",
     "cancellable_sleep",
     "cli",
+    "discover",
     "endpoint",
+    "event",
     "exceptions",
     "get_thing_logger",
     "outputs",

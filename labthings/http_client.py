@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 TIMEOUT = 60.0  # seconds that a server may take to answer
@@ -40,15 +42,75 @@ class HTTPClient(Protocol):
     ) -> Response: ...
 
 
+class AsyncHTTPClient(Protocol):
+    """What makes HTTP requests in an event loop: an ``httpx.AsyncClient``, an ``httpx2.AsyncClient``."""
+
+    async def request(
+        self,
+        method: str,
+        url: Any,
+        *,
+        content: Any = None,
+        headers: dict[str, str] | None = None,
+        follow_redirects: bool = False,
+    ) -> Response: ...
+
+
 def open_client() -> Any:
-    """Open an ``httpx.Client``."""
+    """Open an ``httpx.Client``. What it does is logged only if httpx's logger has the level DEBUG."""
     import httpx
 
-    return httpx.Client(
-        timeout=httpx.Timeout(TIMEOUT, connect=10.0),
-        limits=httpx.Limits(max_connections=None, keepalive_expiry=KEEP_ALIVE),
-        follow_redirects=True,
-    )
+    client: Any = httpx.Client(**_options(httpx))
+    send = client.send
+
+    def send_quietly(*args: Any, **kwargs: Any) -> Any:
+        with _quietly():
+            return send(*args, **kwargs)
+
+    client.send = send_quietly
+    return client
+
+
+def open_async_client() -> Any:
+    """Open an ``httpx.AsyncClient``. What it does is logged only if httpx's logger has the level DEBUG."""
+    import httpx
+
+    client: Any = httpx.AsyncClient(**_options(httpx))
+    send = client.send
+
+    async def send_quietly(*args: Any, **kwargs: Any) -> Any:
+        with _quietly():
+            return await send(*args, **kwargs)
+
+    client.send = send_quietly
+    return client
+
+
+def _options(httpx: Any) -> dict[str, Any]:
+    return {
+        "timeout": httpx.Timeout(TIMEOUT, connect=10.0),
+        "limits": httpx.Limits(max_connections=None, keepalive_expiry=KEEP_ALIVE),
+        "follow_redirects": True,
+    }
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Have requests not logged: httpx logs each at the level INFO, which would drown what actions log."""
+    _HTTPX_LOGGER.addFilter(_is_wanted)  # which has no effect if it is there already
+    token = _is_quiet.set(True)
+    try:
+        yield
+    finally:
+        _is_quiet.reset(token)
+
+
+def _is_wanted(record: logging.LogRecord) -> bool:
+    return not _is_quiet.get() or _HTTPX_LOGGER.isEnabledFor(logging.DEBUG)
+
+
+_HTTPX_LOGGER = logging.getLogger("httpx")
+_is_quiet: ContextVar[bool] = ContextVar("labthings_is_quiet", default=False)
 
 
 @contextmanager

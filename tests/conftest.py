@@ -74,10 +74,23 @@ class Live(NamedTuple):
 @pytest.fixture
 def serve_live(tmp_path: Path) -> Iterator[Callable[..., Live]]:
     """Start a server of Things with uvicorn, so that clients talk to it through sockets."""
+    with _live_servers(tmp_path) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def serve_live_to_all(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Live]]:
+    """The same, for all tests of a module, since stopping takes a moment."""
+    with _live_servers(tmp_path_factory.mktemp("live")) as start:
+        yield start
+
+
+@contextmanager
+def _live_servers(folder: Path) -> Iterator[Callable[..., Live]]:
     with ExitStack() as stack:
 
         def start(things: Any, **config: Any) -> Live:
-            server = lt.ThingServer.from_things(things, **{"settings_folder": str(tmp_path / "settings"), **config})
+            server = lt.ThingServer.from_things(things, **{"settings_folder": str(folder / "settings"), **config})
             return Live(server, stack.enter_context(_uvicorn(server)))
 
         yield start

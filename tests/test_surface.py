@@ -15,8 +15,10 @@ from labthings import exceptions
 from labthings.exceptions import LabThingsError
 
 NAMES = [
+    "AsyncThingClient",
     "DataProperty",
     "DataSetting",
+    "Event",
     "Thing",
     "ThingClassSettings",
     "ThingClient",
@@ -29,7 +31,9 @@ NAMES = [
     "blob",
     "cancellable_sleep",
     "cli",
+    "discover",
     "endpoint",
+    "event",
     "exceptions",
     "get_thing_logger",
     "outputs",
@@ -98,7 +102,7 @@ MODULES = {
     ],
     "labthings.message_broker": ["LOGGER", "Message", "MessageBroker"],
     "labthings.base_descriptor": ["BaseDescriptor", "FieldTypedBaseDescriptor"],
-    "labthings.client": ["ThingClient"],
+    "labthings.client": ["AsyncThingClient", "ThingClient"],
     "labthings.server": ["ThingServer"],
     "labthings.server.cli": ["serve_from_cli"],
     "labthings.server.config_model": ["ThingConfig", "ThingServerConfig"],
@@ -139,8 +143,12 @@ PARAMETERS = {
     "ThingServer": ["config", "debug", "kwargs"],
     "ThingServer.from_things": ["things", "kwargs"],
     "ThingServer.from_config": ["config", "debug"],
-    "ThingServer.serve": ["self", "host", "port"],
+    "ThingServer.serve": ["self", "host", "port", "discovery"],
+    "discover": ["seconds", "interfaces"],
+    "AsyncThingClient.from_url": ["thing_url", "client"],
     "ThingClient.from_url": ["thing_url", "client"],
+    "ThingClient.observe": ["self", "name", "callback"],
+    "ThingClient.subscribe": ["self", "event", "callback"],
     "get_thing_logger": ["name"],
 }
 
@@ -203,5 +211,5 @@ def test_what_a_server_has() -> None:
 
 
 def test_importing_it_imports_nothing_that_is_seldom_needed() -> None:
-    code = "import sys, labthings; print({'typer', 'rich', 'jsonschema', 'uvicorn'} & set(sys.modules))"
+    code = "import sys, labthings; print({'typer', 'rich', 'jsonschema', 'uvicorn', 'zeroconf'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"

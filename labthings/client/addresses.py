@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from labthings.thing_description.model import Affordance, Form, ThingDescription
 
+WEB_THING_PROTOCOL = "webthingprotocol"  # the subprotocol of WebSockets that serve all of a Thing
 BLOBS = "urn:labthings:rel:blobs"  # the relation of a Thing to where blobs are uploaded
 
 
@@ -56,6 +58,12 @@ class Addresses:
                 return Target(form.method or method, url)
         return None
 
+    def socket(self, description: ThingDescription) -> str | None:
+        """The URL of the WebSocket on which the Web Thing Protocol is spoken, if there is one."""
+        affordances = (description, *description.properties.values(), *description.events.values())
+        forms = (form for each in affordances for form in each.forms if form.subprotocol == WEB_THING_PROTOCOL)
+        return next((self._socket(form.href) for form in forms), None)
+
     def is_same_server(self, url: str) -> bool:
         """Whether something is on the server where the description was found."""
         return urlsplit(url)[:2] == urlsplit(self._found_at)[:2]
@@ -63,6 +71,14 @@ class Addresses:
     def has_blob(self, url: str) -> bool:
         """Whether a blob is on the server. One that does not tell where its blobs are is believed to have all there."""
         return self.is_same_server(url) if self.blobs is None else url.startswith(self.blobs)
+
+    def _socket(self, href: str) -> str:
+        """Make the address of a WebSocket absolute. On the same server, it is as secure as requests are."""
+        url = urljoin(self._told, href)
+        told = urlsplit(self._told)
+        if urlsplit(url).netloc == told.netloc:
+            url = urlunsplit(urlsplit(url)._replace(scheme=told.scheme))
+        return re.sub("^http", "ws", self.absolute(url))
 
     def _find_base(self, description: ThingDescription) -> str:
         for href in _hrefs(description):

@@ -21,13 +21,13 @@ class BinaryForms:
     """
 
     def __init__(self, *media_types: str) -> None:
-        self._media_types = media_types
+        self.media_types = media_types
         weights = (f"{each};q={0.9 - place / 10:.1f}" for place, each in enumerate(media_types))
         self.headers = {"accept": ", ".join([*weights, f"{JSON};q=0.1"])} if media_types else None
         """Of a request that asks for one of them."""
 
     def __bool__(self) -> bool:
-        return bool(self._media_types)
+        return bool(self.media_types)
 
     @classmethod
     def of_property(
@@ -49,12 +49,12 @@ class BinaryForms:
         """
         numpy: Any = sys.modules.get("numpy")  # without which there are no arrays
         if isinstance(value, bytes):
-            return _encode(value, OCTETS) if OCTETS in self._media_types else None
+            return _encode(value, OCTETS) if OCTETS in self.media_types else None
         if not self or numpy is None or not _has_array(value, numpy.ndarray):
             return None
         if not isinstance(value, numpy.ndarray):
-            return _encode(value, CBOR) if CBOR in self._media_types else None
-        return next((_encode(value, each) for each in (NPY, CBOR) if each in self._media_types), None)
+            return _encode(value, CBOR) if CBOR in self.media_types else None
+        return next((_encode(value, each) for each in (NPY, CBOR) if each in self.media_types), None)
 
 
 def value_of(response: Response, error: type[LabThingsError], attempt: str) -> Any:

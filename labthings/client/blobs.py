@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import time
 import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
@@ -38,7 +37,15 @@ class Blobs:
             return value
         return self._with_blobs(value, str(response.url))
 
-    def to_json(self, value: Any) -> bytes:
+    def told(self, value: Any, text: str, found_at: str) -> Any:
+        """A value from a message, with blobs in place of their links.
+
+        :param text: the message.
+        :param found_at: the URL that links are relative to.
+        """
+        return self._with_blobs(value, found_at) if "media_type" in text else value
+
+    async def to_json(self, value: Any) -> bytes:
         """Write a value as JSON, with links in place of blobs. Those that are not on the server are uploaded to it.
 
         :raises UnserialisableTypeError: if it cannot be.
@@ -56,7 +63,7 @@ class Blobs:
         with use_hrefs(stand_in):
             document = to_json(value)
         for href, blob in blobs.items():
-            document = document.replace(f'"{href}"'.encode(), pydantic_core.to_json(self._sent(blob)))
+            document = document.replace(f'"{href}"'.encode(), pydantic_core.to_json(await self._sent(blob)))
         return document
 
     def _with_blobs(self, value: Any, found_at: str) -> Any:
@@ -70,16 +77,16 @@ class Blobs:
 
     def _blob(self, link: Mapping[str, Any], url: str) -> Blob:
         """The blob at a URL. Only the server itself is sent what the client sends to it, such as passwords."""
-        client = self._connection if self._addresses.is_same_server(url) else None
+        client = self._connection.for_blobs if self._addresses.is_same_server(url) else None
         told = {key: link.get(key) for key in ("media_type", "description", "size")}
         return Blob.from_url(url, client, **told)
 
-    def _sent(self, blob: Blob) -> str:
+    async def _sent(self, blob: Blob) -> str:
         """The URL of a blob on the server."""
         url = blob.data.url
-        return url if url is not None and self._addresses.has_blob(url) else self._upload(blob)
+        return url if url is not None and self._addresses.has_blob(url) else await self._upload(blob)
 
-    def _upload(self, blob: Blob) -> str:
+    async def _upload(self, blob: Blob) -> str:
         url = self._addresses.blobs
         if url is None:
             raise BlobTransferError(
@@ -87,20 +94,20 @@ class Blobs:
                 "sent blobs that it has itself."
             )
         attempt = f"Uploading {blob!r}"
-        with blob.open() as file:
-            response = checked(self._post(url, blob.media_type, file, attempt), BlobTransferError, attempt)
+        with await self._connection.call(blob.open) as file:
+            response = checked(await self._post(url, blob.media_type, file, attempt), BlobTransferError, attempt)
         return self._addresses.absolute(_href(response, attempt), url)
 
-    def _post(self, url: str, media_type: str, file: BinaryIO, attempt: str) -> Response:
+    async def _post(self, url: str, media_type: str, file: BinaryIO, attempt: str) -> Response:
         body = _Pieces(file)
         headers = {"content-type": media_type, "content-length": str(body.size)}
         for pause in PAUSES:
             try:
-                return self._connection.send("POST", url, attempt, BlobTransferError, body, headers)
+                return await self._connection.send("POST", url, attempt, BlobTransferError, body, headers)
             except BlobTransferError as error:
                 LOGGER.info("%s (trying again)", error)
-                time.sleep(pause)
-        return self._connection.send("POST", url, attempt, BlobTransferError, body, headers)
+                await self._connection.pause(pause)
+        return await self._connection.send("POST", url, attempt, BlobTransferError, body, headers)
 
 
 class _Pieces:

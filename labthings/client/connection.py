@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-import weakref
-from contextlib import AbstractContextManager
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 import pydantic_core
 
 from labthings.exceptions import LabThingsError, UnserialisableTypeError
-from labthings.http_client import HTTPClient, Response, open_client, streamed
+from labthings.http_client import HTTPClient, Response
 from labthings.outputs.blob import Blob
 
 LONGEST_WAIT = 1.0  # seconds that a server is asked to wait for an action's end: its log is seen that often
 
+T = TypeVar("T")
 
-class Connection:
-    """Makes requests, and closes the client that makes them if it opened it.
 
-    :param client: by default, one is opened.
+class Connection(ABC):
+    """Makes requests, and does whatever else takes time.
+
+    What the client does with properties and actions is written once, as coroutines that await nothing but this. One
+    connection blocks instead of awaiting, so that a thread without an event loop can run them; the other one awaits.
+
+    :param client: the HTTP client.
     """
 
-    def __init__(self, client: HTTPClient | None = None) -> None:
-        self._close: weakref.finalize[[], Connection] | None = None
-        if client is None:
-            own = open_client()
-            self._close = weakref.finalize(self, own.close)
-            client = own
-        self._client: HTTPClient = client
-        self.request = client.request
+    def __init__(self, client: Any) -> None:
+        self.client = client
         self.wait = _wait(client)
 
-    def send(
+    async def send(
         self,
         method: str,
         url: Any,
@@ -43,25 +42,37 @@ class Connection:
     ) -> Response:
         """Make a request, and return its answer, be it good or bad.
 
+        :param content: bytes, or an iterator of pieces of them.
         :param attempt: what it is for, to begin a sentence about its failure.
         :param error: what to raise if there is no answer.
         """
         try:
-            return self.request(method, url, content=content, headers=headers, **options)
+            return await self.answer(method, url, content, headers, options)
         except Exception as cause:
             raise error(f"{attempt} failed: no answer from {url}: {type(cause).__name__}: {cause}") from cause
 
-    def stream(
-        self, method: str, url: str, *, headers: dict[str, str], follow_redirects: bool = True
-    ) -> AbstractContextManager[Any]:
-        """Make a request whose answer is read bit by bit: a blob is, which may be saved after this was closed."""
-        is_closed = self._close is not None and not self._close.alive
-        return streamed(None if is_closed else self._client, method, url, headers)
+    @abstractmethod
+    async def answer(
+        self, method: str, url: Any, content: Any, headers: dict[str, str] | None, options: dict[str, Any]
+    ) -> Response:
+        """Make a request, and return its answer."""
 
-    def close(self) -> None:
-        """Close the client, if it was opened here."""
-        if self._close is not None:
-            self._close()
+    @abstractmethod
+    async def pause(self, seconds: float) -> None:
+        """Do nothing for a while."""
+
+    @abstractmethod
+    async def call(self, function: Callable[[], T]) -> T:
+        """Call a function that takes its time."""
+
+    @abstractmethod
+    async def uninterrupted(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do some work to its end, and only then heed Ctrl-C or a cancellation, unless there is a second one."""
+
+    @property
+    @abstractmethod
+    def for_blobs(self) -> HTTPClient:
+        """Downloads blobs, in whichever thread they are read, and also after this was closed."""
 
 
 def from_json(response: Response, error: type[LabThingsError], attempt: str) -> Any:
@@ -97,7 +108,7 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} has no equivalent in JSON")
 
 
-def _wait(client: HTTPClient) -> float:
+def _wait(client: Any) -> float:
     """How long a server may be asked to wait before it answers, so that the client does not give up on it."""
     timeout = getattr(client, "timeout", None)
     seconds = getattr(timeout, "read", timeout)

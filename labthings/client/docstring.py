@@ -9,7 +9,13 @@ from textwrap import indent
 from typing import Any
 
 from labthings.client.signature import annotation, value_annotation
-from labthings.thing_description.model import ActionAffordance, Affordance, PropertyAffordance, ThingDescription
+from labthings.thing_description.model import (
+    ActionAffordance,
+    Affordance,
+    EventAffordance,
+    PropertyAffordance,
+    ThingDescription,
+)
 
 _LIMITS = {
     "minimum": "at least",
@@ -20,10 +26,11 @@ _LIMITS = {
 
 
 def thing_docstring(description: ThingDescription) -> str:
-    """What there is to say of a Thing, and where there are pages about it, such as those that show its streams."""
+    """What there is to say of a Thing, its events, and the pages about it, such as those that show its streams."""
     links = [link for link in description.links if (link.rel, link.type) == ("related", "text/html")]
     pages = "\n".join(f"{(link.title or 'See').rstrip('.')}: {description.resolve(link.href)}" for link in links)
-    return "\n\n".join(filter(None, [*_words(description), pages]))
+    events = "\n".join(f"    {_event(name, each)}" for name, each in description.events.items())
+    return "\n\n".join(filter(None, [*_words(description), events and f"Events to subscribe to:\n\n{events}", pages]))
 
 
 def property_docstring(affordance: PropertyAffordance) -> str:
@@ -44,6 +51,12 @@ def action_docstring(affordance: ActionAffordance) -> str:
         *([_field(":return:", affordance.output)] if affordance.output and ":return" not in text else []),
     ]
     return "\n\n".join(filter(None, [text, "\n".join(filter(None, fields))]))
+
+
+def _event(name: str, affordance: EventAffordance) -> str:
+    kind = f" ({inspect.formatannotation(annotation(affordance.data))})" if affordance.data else ""
+    text = " ".join(" ".join(_words(affordance)).split())
+    return f"{name}{kind}{f': {text}' if text and text != name else ''}"
 
 
 def _words(affordance: Affordance) -> list[str]:

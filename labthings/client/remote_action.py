@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from asyncio import CancelledError
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +11,6 @@ from labthings.client.addresses import Addresses
 from labthings.client.binary_forms import BinaryForms
 from labthings.client.blobs import Blobs
 from labthings.client.connection import Connection, from_json
-from labthings.client.held_interrupt import HeldInterrupt
 from labthings.client.log_relay import LogRelay
 from labthings.client.remote_invocation import RemoteInvocation
 from labthings.exceptions import FailedToInvokeActionError, ServerActionError
@@ -47,7 +47,7 @@ class RemoteAction:
         self._headers = {"content-type": "application/json", "prefer": f"wait={connection.wait:g}{minimal}"}
         self._invoking = f"Invoking {label}"
 
-    def invoke(self, arguments: Mapping[str, Any]) -> Any:
+    async def invoke(self, arguments: Mapping[str, Any]) -> Any:
         """Run it, and return its output.
 
         :raises FailedToInvokeActionError: if the server refuses to start it.
@@ -56,33 +56,26 @@ class RemoteAction:
         :raises GlobalLockBusyError: if something else holds the server's global lock.
         :raises BlobTransferError: if a blob among the arguments cannot be uploaded.
         """
-        invocation = None
-        body = self._blobs.to_json(arguments)
+        body = await self._blobs.to_json(arguments)
+        if self._answers_output:
+            response = await self._start(body)
+            return self._blobs.received(from_json(response, ServerActionError, self._invoking), response)
+        invocation = RemoteInvocation(
+            self._label, self._addresses, self._connection, LogRelay(self._logger), self._output_forms
+        )
         try:
-            with HeldInterrupt():  # an interrupt while the answer is on its way would lose sight of the invocation
-                response = self._start(body)
-                if self._answers_output or not response.content:
-                    output = from_json(response, ServerActionError, self._invoking)
-                    return self._blobs.received(output, response)
-                invocation = RemoteInvocation(
-                    self._label,
-                    response,
-                    self._addresses,
-                    self._connection,
-                    LogRelay(self._logger),
-                    self._output_forms,
-                )
-            invocation.wait()
-        except KeyboardInterrupt:
-            if invocation is not None:
-                invocation.cancel()
+            # what is interrupted while the answer is on its way would lose sight of the invocation
+            await self._connection.uninterrupted(invocation.start(self._start(body)))
+            await invocation.wait()
+        except (KeyboardInterrupt, CancelledError):
+            await self._connection.uninterrupted(invocation.cancel())
             raise
-        return invocation.output()
+        return await invocation.output()
 
-    def _start(self, body: bytes) -> Response:
+    async def _start(self, body: bytes) -> Response:
         if self._target is None:
             raise FailedToInvokeActionError(f"{self._label} has no form that says how to invoke it over HTTP.")
-        response = self._connection.send(
+        response = await self._connection.send(
             self._target.method, self._url, self._invoking, FailedToInvokeActionError, body, self._headers
         )
         return checked(response, FailedToInvokeActionError, self._invoking)

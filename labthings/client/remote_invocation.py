@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -56,7 +56,6 @@ class RemoteInvocation:
     """Follows an invocation.
 
     :param label: the names of the Thing and the action.
-    :param started: the server's answer to the request that started it.
     :param relay: logs what the server logs.
     :param output_forms: in which the server has its output, beside JSON.
     """
@@ -64,7 +63,6 @@ class RemoteInvocation:
     def __init__(
         self,
         label: str,
-        started: Response,
         addresses: Addresses,
         connection: Connection,
         relay: LogRelay,
@@ -74,52 +72,62 @@ class RemoteInvocation:
         self._addresses, self._connection, self._output_forms = addresses, connection, output_forms
         self._blobs, self._relay = Blobs(addresses, connection), relay
         self._waiting, self._cancelling = f"Waiting for {label}", f"Cancelling {label}"
+        self._report = InvocationReport(status="pending")
+        self._url: str | None = None
+
+    async def start(self, request: Awaitable[Response]) -> None:
+        """Make the request that starts it."""
+        started = await request
+        if not started.content:
+            self._report = InvocationReport(status="completed", output=None)
+            return
         self._report = self._read(started, FailedToInvokeActionError)
         href = self._report.address or started.headers.get("location")
-        self._url = addresses.absolute(href, str(started.url)) if href else None
+        self._url = self._addresses.absolute(href, str(started.url)) if href else None
 
-    def wait(self) -> None:
+    async def wait(self) -> None:
         """Wait until it has ended."""
         pause = SHORTEST_PAUSE
         while not self._report.has_ended:
             asked_at = time.monotonic()
-            self._report = self._read(checked(self._ask(), ServerActionError, self._waiting), ServerActionError)
+            self._report = self._read(checked(await self._ask(), ServerActionError, self._waiting), ServerActionError)
             if time.monotonic() - asked_at < self._connection.wait / 2 and not self._report.has_ended:
-                time.sleep(pause)  # the server does not know how to wait
+                await self._connection.pause(pause)  # the server does not know how to wait
                 pause = min(1.5 * pause, LONGEST_PAUSE)
 
-    def cancel(self) -> None:
+    async def cancel(self) -> None:
         """Ask the server to end it, and log it if that fails."""
         if self._report.has_ended or self._url is None:
             return
         try:
-            response = self._connection.send("DELETE", self._url, self._cancelling, ServerActionError)
+            response = await self._connection.send("DELETE", self._url, self._cancelling, ServerActionError)
             if response.status_code != 409:  # it may have ended meanwhile
                 checked(response, ServerActionError, self._cancelling)
         except LabThingsError as error:
             LOGGER.warning("%s", error)
 
-    def output(self) -> Any:
+    async def output(self) -> Any:
         """What it returned, once it has ended."""
         if self._report.status == "completed":
             is_told = "output" in self._report.model_fields_set or not self._output_forms
-            return self._report.output if is_told else self._fetched_output()
+            return self._report.output if is_told else await self._fetched_output()
         if self._report.status == "cancelled":
             raise InvocationCancelledError(f"{self._label} was cancelled.")
         problem = problem_from(self._report.error or _logged_error(self._report.log), 500)
         raise exception(ServerActionError, f"{self._label} failed: {problem.title}: {problem.detail}", problem)
 
-    def _fetched_output(self) -> Any:
+    async def _fetched_output(self) -> Any:
         attempt = f"Fetching the output of {self._label}"
         link = next((link.href for link in self._report.links if link.rel == "output"), None)
         if link is None:
             raise ServerActionError(f"{attempt} failed: the server does not tell where it is.")
         url = self._addresses.absolute(link, self._url)
-        answer = self._connection.send("GET", url, attempt, ServerActionError, headers=self._output_forms.headers)
+        headers = self._output_forms.headers
+        answer = await self._connection.send("GET", url, attempt, ServerActionError, headers=headers)
         value = value_of(checked(answer, ServerActionError, attempt), ServerActionError, attempt)
         return self._blobs.received(value, answer)
 
-    def _ask(self) -> Response:
+    async def _ask(self) -> Response:
         """Ask for its state, patiently: an action may take hours, a network now and then a moment."""
         if self._url is None:
             raise ServerActionError(f"The server does not tell where to ask what became of {self._label}.")
@@ -128,13 +136,13 @@ class RemoteInvocation:
         lost_at = None
         while True:
             try:
-                return self._connection.send("GET", url, self._waiting, ServerActionError, headers=headers)
+                return await self._connection.send("GET", url, self._waiting, ServerActionError, headers=headers)
             except ServerActionError as error:
                 lost_at = lost_at or time.monotonic()
                 if time.monotonic() - lost_at >= PATIENCE:
                     raise
                 LOGGER.warning("%s (trying again)", error)
-                time.sleep(LONGEST_PAUSE)
+                await self._connection.pause(LONGEST_PAUSE)
 
     def _read(self, response: Response, error: type[LabThingsError]) -> InvocationReport:
         try:

@@ -11,6 +11,7 @@ from labthings.client.connection import Connection
 from labthings.exceptions import ClientPropertyError, ReadOnlyClientPropertyError
 from labthings.problem_reports import checked
 from labthings.thing_description.model import PropertyAffordance
+from labthings.types.media_types import NPY
 
 JSON_HEADERS = {"content-type": "application/json"}
 
@@ -41,26 +42,37 @@ class RemoteProperty:
         self._reading = f"Reading {label}"
         self._writing = f"Writing {label}"
 
-    def read(self) -> Any:
+    async def read(self) -> Any:
         """Read its value."""
         if self._read_method is None:
             raise ClientPropertyError(f"{self._label} cannot be read.")
-        response = self._connection.send(
+        response = await self._connection.send(
             self._read_method, self._read_url, self._reading, ClientPropertyError, headers=self._read_forms.headers
         )
         if response.status_code != 200:
             checked(response, ClientPropertyError, self._reading)
         return self._blobs.received(value_of(response, ClientPropertyError, self._reading), response)
 
-    def write(self, value: Any) -> None:
+    async def write(self, value: Any) -> None:
         """Write a value."""
         if self._write_method is None:
             raise ReadOnlyClientPropertyError(f"{self._label} is read-only.")
-        headers, body = self._write_forms.encoded(value) or (JSON_HEADERS, self._blobs.to_json(value))
-        response = self._connection.send(
+        headers, body = self._write_forms.encoded(value) or (JSON_HEADERS, await self._blobs.to_json(value))
+        response = await self._connection.send(
             self._write_method, self._write_url, self._writing, ClientPropertyError, body, headers
         )
         checked(response, ClientPropertyError, self._writing)
+
+    def received(self, value: Any, text: str) -> Any:
+        """A value that came in a message, as `read` returns it.
+
+        :param text: the message.
+        """
+        if NPY in self._read_forms.media_types and isinstance(value, list):
+            from numpy import asarray
+
+            return asarray(value)
+        return self._blobs.told(value, text, str(self._read_url))
 
 
 def _request(target: Target | None, url_type: type[Any]) -> tuple[str | None, Any]:

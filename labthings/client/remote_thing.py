@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,12 +12,21 @@ from pydantic import ValidationError
 from typing_extensions import Self
 
 from labthings.client.addresses import Addresses
+from labthings.client.blobs import Blobs
 from labthings.client.connection import Connection, from_json
 from labthings.client.remote_action import RemoteAction
 from labthings.client.remote_property import RemoteProperty
-from labthings.exceptions import ClientPropertyError, FailedToInvokeActionError, ThingUnavailableError
-from labthings.http_client import HTTPClient, Response
+from labthings.client.topic import ObservedProperty, SubscribedEvent
+from labthings.exceptions import (
+    ClientPropertyError,
+    FailedToInvokeActionError,
+    FailedToSubscribeError,
+    ThingUnavailableError,
+    UnobservableClientPropertyError,
+)
+from labthings.http_client import Response
 from labthings.problem_reports import checked
+from labthings.suggestions import did_you_mean
 from labthings.thing_description.model import ThingDescription
 
 STREAM = "multipart/x-mixed-replace"
@@ -37,6 +46,7 @@ class RemoteThing:
         logger = logging.getLogger(f"labthings.client.{self.name}")
         addresses, url_type = Addresses(description, self.url), type(found_at)
         streams = [addresses.absolute(link.href) for link in description.links if link.type == STREAM]
+        self.socket = addresses.socket(description)
         self.streams = {url.rpartition("/")[2]: url for url in streams}
         self.properties = {
             name: RemoteProperty(f"{self.name}.{name}", each, addresses, connection, url_type)
@@ -47,17 +57,18 @@ class RemoteThing:
             for name, each in description.actions.items()
         }
 
+        self.events = description.events
+        self._blobs = Blobs(addresses, connection)
+
     @classmethod
-    def at(cls, url: str, client: HTTPClient | None = None) -> Self:
+    async def at(cls, url: str, connection: Connection) -> Self:
         """Read the Thing Description at ``url``.
 
-        :param client: makes the requests; by default, one is opened.
         :raises ThingUnavailableError: if there is none.
         """
-        connection = Connection(client)
-        response = _request(connection, url)
+        response = await _request(connection, url)
         if response.status_code == 404 and not url.endswith("/"):
-            response = _request(connection, f"{url}/")
+            response = await _request(connection, f"{url}/")
         response = checked(response, ThingUnavailableError, f"Reading a Thing Description from {url}")
         return cls(_parse(response, url), response.url, connection)
 
@@ -67,7 +78,7 @@ class RemoteThing:
         :raises ClientPropertyError: if there is none of that name.
         """
         if name not in self.properties:
-            raise ClientPropertyError(f"{self.name} has no property '{name}'.{suggestion(name, self.properties)}")
+            raise ClientPropertyError(f"{self.name} has no property '{name}'.{did_you_mean(name, self.properties)}")
         return self.properties[name]
 
     def action(self, name: str) -> RemoteAction:
@@ -76,21 +87,44 @@ class RemoteThing:
         :raises FailedToInvokeActionError: if there is none of that name.
         """
         if name not in self.actions:
-            raise FailedToInvokeActionError(f"{self.name} has no action '{name}'.{suggestion(name, self.actions)}")
+            raise FailedToInvokeActionError(f"{self.name} has no action '{name}'.{did_you_mean(name, self.actions)}")
         return self.actions[name]
 
+    def observed(self, name: str) -> ObservedProperty:
+        """One of the properties, to be observed.
 
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """A sentence that suggests the name that was meant, if there is one like it."""
-    from difflib import get_close_matches
+        :raises ClientPropertyError: if there is none of that name, or it cannot be observed.
+        """
+        if name in self.events:
+            raise ClientPropertyError(f"{self.name}.{name} is an event. Use `subscribe({name!r})`.")
+        if name in self.actions:
+            raise ClientPropertyError(f"{self.name}.{name} is an action, which cannot be observed. Call it.")
+        remote, affordance = self.property(name), self.description.properties[name]
+        label = f"{self.name}.{name}"
+        if not affordance.observable and not affordance.forms_for("observeproperty"):
+            raise UnobservableClientPropertyError(
+                f"{label} cannot be observed: the server does not tell of its changes. Read it now and then."
+            )
+        return ObservedProperty(name, label, remote.received, not affordance.write_only)
 
-    matches = get_close_matches(name, known, n=1)
-    return f" Did you mean '{matches[0]}'?" if matches else ""
+    def subscribed(self, name: str) -> SubscribedEvent:
+        """One of the events, to be subscribed to.
+
+        :raises FailedToSubscribeError: if there is none of that name.
+        """
+        if name in self.properties:
+            raise FailedToSubscribeError(f"{self.name}.{name} is a property. Use `observe({name!r})`.")
+        if name not in self.events:
+            raise FailedToSubscribeError(f"{self.name} has no event '{name}'.{did_you_mean(name, self.events)}")
+        return SubscribedEvent(name, f"{self.name}.{name}", self._data)
+
+    def _data(self, value: Any, text: str) -> Any:
+        return self._blobs.told(value, text, self.url)
 
 
-def _request(connection: Connection, url: str) -> Response:
+async def _request(connection: Connection, url: str) -> Response:
     attempt = f"Reading a Thing Description from {url}"
-    return connection.send("GET", url, attempt, ThingUnavailableError, headers=ACCEPT, follow_redirects=True)
+    return await connection.send("GET", url, attempt, ThingUnavailableError, headers=ACCEPT, follow_redirects=True)
 
 
 def _parse(response: Response, url: str) -> ThingDescription:

@@ -12,6 +12,7 @@ import uvicorn
 from fastapi import FastAPI
 
 import labthings as lt
+from tests.test_client.fake_thing import FakeThing
 
 Connect = Callable[..., Any]
 
@@ -88,3 +89,19 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket] | None = None) -> None:
         await super().startup(sockets)
         self.is_up.set()
+
+
+@pytest.fixture
+def lamp() -> Iterator[FakeThing]:
+    """A Thing whose server does what a test says."""
+    lamp = FakeThing()
+    lamp.start()
+    yield lamp
+    lamp.stop()
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Has clients whose connection is lost try again soon."""
+    monkeypatch.setattr("labthings.client.channel.SHORTEST_PAUSE", 0.001)
+    monkeypatch.setattr("labthings.client.channel.LONGEST_PAUSE", 0.01)

@@ -60,3 +60,28 @@ def test_first_form_for_http_and_json_is_taken():
     assert addresses.target(affordance, "readproperty", "GET") == Target("GET", "http://lab/read")
     assert addresses.target(affordance, "writeproperty", "PUT") == Target("POST", "http://lab/write")
     assert addresses.target(affordance, "observeproperty", "GET") is None
+
+
+@pytest.mark.parametrize(
+    ("found_at", "base", "href", "expected"),
+    [
+        ("http://lab/c/", "http://lab/", "ws://lab/c/ws", "ws://lab/c/ws"),
+        ("https://lab/c/", "https://lab/", "wss://lab/c/ws", "wss://lab/c/ws"),
+        ("https://lab/a/c/", "http://10.0.0.1:5000/", "ws://10.0.0.1:5000/c/ws", "wss://lab/a/c/ws"),
+        ("http://lab/c/", "http://lab/", "/c/ws", "ws://lab/c/ws"),
+        ("https://lab/c/", None, "ws", "wss://lab/c/ws"),
+        ("https://lab/c/", "https://lab/", "ws://lab/c/ws", "wss://lab/c/ws"),
+        ("https://lab/c/", "https://lab/", "ws://lab:81/ws", "ws://lab:81/ws"),
+    ],
+)
+def test_where_the_websocket_is(found_at, base, href, expected):
+    forms = [{"href": "http://lab/c/p"}, {"href": href, "subprotocol": "webthingprotocol"}]
+    description = ThingDescription.model_validate(
+        {"base": base, "forms": forms, "properties": {"p": {"forms": [{"href": "/c/p"}]}}}
+    )
+    assert Addresses(description, found_at).socket(description) == expected
+
+
+def test_there_may_be_no_websocket():
+    description = described(None, {"href": "ws://lab/c/ws", "subprotocol": "labthings"})
+    assert Addresses(description, "http://lab/c/").socket(description) is None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Iterator
@@ -80,3 +81,17 @@ def test_server_that_has_gone(tmp_path, served):
     with client, pytest.raises(ClientPropertyError, match=f"no answer from {base}/counter/count: ") as caught:
         client.count  # noqa: B018
     assert isinstance(caught.value.__cause__, httpx.TransportError)
+
+
+def test_requests_do_not_drown_what_actions_log(url, caplog):
+    with caplog.at_level(logging.INFO):
+        lt.ThingClient.from_url(url).double(2)
+        assert [r.getMessage() for r in caplog.records if r.name.startswith(("httpx", "labthings.client"))] == [
+            "doubling 2"
+        ]
+        with httpx.Client() as http:
+            lt.ThingClient.from_url(url, http)
+        assert [r.name for r in caplog.records if r.name == "httpx"] == ["httpx"]
+    with caplog.at_level(logging.DEBUG, "httpx"):
+        lt.ThingClient.from_url(url)
+        assert [r.name for r in caplog.records if r.name == "httpx"] == ["httpx", "httpx"]

@@ -93,6 +93,26 @@ def test_docstring_of_a_property(connect):
     )
 
 
+def test_docstring_of_a_thing_with_events(connect):
+    class Block(lt.Thing):
+        """A block."""
+
+        overheated: lt.Event[float] = lt.event()
+        """It is too hot.
+
+        The data is its
+        temperature.
+        """
+
+        opened: lt.Event[None] = lt.event()
+
+    assert connect(Block).__doc__ == (
+        "Block\n\nA block.\n\nEvents to subscribe to:\n\n"
+        "    overheated (float): It is too hot. The data is its temperature.\n"
+        "    opened"
+    )
+
+
 def test_docstring_of_the_thing(connect):
     assert inspect.getdoc(connect(Stage)) == "Stage\n\nA stage.\n\nIt moves in two directions."
 

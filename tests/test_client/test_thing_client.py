@@ -202,7 +202,7 @@ def test_client_that_was_given_is_left_open():
 
 
 def test_actions_wait_less_than_the_http_client():
-    from labthings.client.connection import Connection
+    from labthings.client.blocking_connection import BlockingConnection
 
-    waits = [Connection(httpx.Client(timeout=timeout)).wait for timeout in (None, 60, 5, 0.5)]
+    waits = [BlockingConnection(httpx.Client(timeout=timeout)).wait for timeout in (None, 60, 5, 0.5)]
     assert waits == [1, 1, 1, 0.25]
