@@ -17,11 +17,12 @@ from typing_extensions import Self
 import labthings as lt
 from example_things.motor_stage import MotorStage
 from example_things.simulated_camera import SimulatedCamera
-from labthings.types.numpy import NDArray
+from labthings.types.numpy import ArrayType, NDArray
 
 UNWATCHED_SECONDS = 1.0  # between two frames that nobody watches
 QUALITY = 85  # of JPEGs, from 1 to 95
 
+Picture = Annotated[NDArray, ArrayType(dtype="uint8", shape=(None, None, 3))]
 Count = Annotated[int, Field(ge=1, le=1000)]
 Seconds = Annotated[float, Field(ge=0, le=3600, json_schema_extra={"unit": "s"})]
 
@@ -75,7 +76,7 @@ class Camera(lt.Thing):
         return {"exposure_time": self.exposure_time, "gain": self.gain}
 
     @lt.property
-    def raw_image(self) -> NDArray:
+    def raw_image(self) -> Picture:
         """An image, as an array of bytes: rows, columns, and the colours red, green and blue."""
         return self._image()
 
@@ -99,7 +100,7 @@ class Camera(lt.Thing):
             raise
         return Zip.from_temporary_directory(folder, "sequence.zip", description=f"{count} images from {self.name}")
 
-    def _image(self) -> NDArray:
+    def _image(self) -> Picture:
         lt.cancellable_sleep(self.exposure_time / 1000)
         x, y, _ = (0, 0, 0) if self.stage is None else self.stage.position.coordinates
         return self._camera.read(self.exposure_time, self.gain, x, y)

@@ -1,10 +1,10 @@
-"""A simulated motor stage: limits, and actions that take time, of which only one at a time may use the motors."""
+"""A simulated motor stage: limits, an event, and actions of which only one at a time may use the motors."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from math import dist
 from threading import Lock
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -13,8 +13,11 @@ from labthings.exceptions import InvocationError
 
 STEP_SECONDS = 0.02
 
-Lateral = Annotated[float, Field(ge=-5000, le=5000, json_schema_extra={"unit": "µm"})]
-Vertical = Annotated[float, Field(ge=0, le=2000, json_schema_extra={"unit": "µm"})]
+LATERAL, VERTICAL = (-5000, 5000), (0, 2000)  # µm
+
+Axis = Literal["x", "y", "z"]
+Lateral = Annotated[float, Field(ge=LATERAL[0], le=LATERAL[1], json_schema_extra={"unit": "µm"})]
+Vertical = Annotated[float, Field(ge=VERTICAL[0], le=VERTICAL[1], json_schema_extra={"unit": "µm"})]
 Distance = Annotated[float, Field(json_schema_extra={"unit": "µm"})]
 
 
@@ -33,6 +36,13 @@ class Position(BaseModel):
         return self.x, self.y, self.z
 
 
+class Limit(BaseModel):
+    """An end of one of the stage's axes."""
+
+    axis: Axis
+    is_upper: bool
+
+
 class MotorStage(lt.Thing):
     """Moves a sample in three directions."""
 
@@ -47,6 +57,9 @@ class MotorStage(lt.Thing):
 
     speed: float = lt.setting(default=1000.0, ge=1, le=5000, unit="µm/s")
     """How fast the stage moves."""
+
+    limit_reached: lt.Event[Limit] = lt.event()
+    """The stage has come to the end of an axis."""
 
     def __init__(self, thing_server_interface: lt.ThingServerInterface, time_scale: float = 1) -> None:
         """Connect to nothing: a real stage would be connected to in `__enter__`.
@@ -134,7 +147,14 @@ class MotorStage(lt.Thing):
             lt.cancellable_sleep(STEP_SECONDS)
             travelled += self.speed * STEP_SECONDS * self._time_scale
             self.position = _between(start, target.coordinates, min(travelled / distance, 1))
+        self._tell_of_limits(start)
         return self.position
+
+    def _tell_of_limits(self, start: tuple[float, ...]) -> None:
+        limits: tuple[tuple[Axis, tuple[int, int]], ...] = (("x", LATERAL), ("y", LATERAL), ("z", VERTICAL))
+        for (axis, ends), before, now in zip(limits, start, self.position.coordinates, strict=True):
+            if now != before and now in ends:
+                self.limit_reached.emit(Limit(axis=axis, is_upper=now == ends[1]))
 
 
 def _between(start: tuple[float, ...], end: tuple[float, ...], fraction: float) -> Position:

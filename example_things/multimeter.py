@@ -75,6 +75,9 @@ class Multimeter(lt.Thing):
     series: Series | None = lt.property(default=None, readonly=True)
     """The latest series, also while it is measured, and after it was cancelled or has failed."""
 
+    overloaded: lt.Event[None] = lt.event()
+    """The value was out of the measuring range."""
+
     def __init__(self, thing_server_interface: lt.ThingServerInterface, address: str, timeout: float = 2) -> None:
         """Connect to nothing yet: that is done when the instrument is first needed, so it may be switched on later.
 
@@ -98,7 +101,7 @@ class Multimeter(lt.Thing):
         """The instrument's maker, model, serial number and version."""
         return self._instrument.query("*IDN?")
 
-    @lt.property
+    @lt.property(poll=2)
     def is_connected(self) -> bool:
         """Whether the instrument answers. It is asked."""
         try:
@@ -106,7 +109,7 @@ class Multimeter(lt.Thing):
         except InstrumentUnreachableError:
             return False
 
-    @lt.property
+    @lt.property(poll=1)
     def reading(self) -> Reading:
         """What is measured now."""
         return self._measure(self._setup())
@@ -169,6 +172,7 @@ class Multimeter(lt.Thing):
             lt.cancellable_sleep(setup.duration)
             value = self._instrument.query_number("FETC?")
         if abs(value) >= OVERLOAD:
+            self.overloaded.emit()
             raise InstrumentError("Overload: the value is out of the measuring range.")
         return Reading(value=value, unit=setup.unit, time=started)
 

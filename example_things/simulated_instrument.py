@@ -29,7 +29,7 @@ class SimulatedInstrument(lt.Thing):
         """Its VISA resource name."""
         return self._simulator.address
 
-    @lt.property
+    @lt.property(observable=True)
     def is_on(self) -> bool:
         """Whether the power is on. Switching it off and on again brings all its settings back to their defaults."""
         return self._simulator.is_on
@@ -41,7 +41,7 @@ class SimulatedInstrument(lt.Thing):
         else:
             self._simulator.switch_off()
 
-    @lt.property
+    @lt.property(observable=True)
     def fault(self) -> Fault:
         """What goes wrong with its answers."""
         return self._simulator.fault

@@ -1,4 +1,4 @@
-"""A simulated spectrometer: arrays as properties and outputs, and a dark reference that is still there tomorrow."""
+"""A simulated spectrometer: arrays as properties and outputs, an event, and a dark reference that is kept."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -79,6 +79,12 @@ class Spectrometer(lt.Thing):
     live: Spectrum | None = lt.property(default=None, readonly=True)
     """The latest exposure."""
 
+    saturated: lt.Event[int] = lt.event()
+    """There was too much light for the sensor.
+
+    The event's data is how many pixels were saturated.
+    """
+
     def __init__(self, thing_server_interface: lt.ThingServerInterface) -> None:
         super().__init__(thing_server_interface)
         self._sensor = SimulatedSensor()
@@ -156,6 +162,8 @@ class Spectrometer(lt.Thing):
             is_dark_subtracted=is_dark_known,
             saturated_pixels=saturated_pixels,
         )
+        if saturated_pixels:
+            self.saturated.emit(saturated_pixels)
         return spectrum
 
     def _average(self, seconds: float, averages: int, is_shutter_open: bool = True) -> tuple[NDArray, int]:

@@ -1,4 +1,4 @@
-"""A simulated temperature controller: a thread that measures, settings that persist, and an action that takes long."""
+"""A simulated temperature controller: a thread that measures, an event, settings, and an action that takes long."""
 
 import math
 import random
@@ -17,6 +17,7 @@ LOWEST, HIGHEST = 5.0, 95.0  # °C
 TOLERANCE = 0.2  # K
 POLL_SECONDS = 0.05
 
+Celsius = Annotated[float, Field(json_schema_extra={"unit": "°C"})]
 Temperature = Annotated[float, Field(ge=LOWEST, le=HIGHEST, json_schema_extra={"unit": "°C"})]
 
 
@@ -63,6 +64,15 @@ class TemperatureController(lt.Thing):
     calibration_offset: float = lt.setting(default=0.0, ge=-5, le=5, unit="K")
     """What is added to the sensor's reading."""
 
+    alarm_temperature: Temperature = lt.setting(default=80.0)
+    """The temperature above which it is too hot for the sample."""
+
+    overheated: lt.Event[Celsius] = lt.event()
+    """The temperature has risen above the alarm temperature.
+
+    The event's data is what was measured.
+    """
+
     def __init__(self, thing_server_interface: lt.ThingServerInterface, time_scale: float = 1) -> None:
         """Connect to nothing yet: that is done in `__enter__`.
 
@@ -74,6 +84,7 @@ class TemperatureController(lt.Thing):
         self._time_scale = time_scale
         self._block = SimulatedBlock()
         self._ramping = Lock()
+        self._is_too_hot = False
 
     def __enter__(self) -> Self:
         self._stopping = Event()
@@ -89,7 +100,7 @@ class TemperatureController(lt.Thing):
     def thing_state(self) -> Mapping[str, Any]:
         return {"temperature": self.temperature, "set_point": self.set_point}
 
-    @lt.property
+    @lt.property(depends_on=["temperature", "set_point"])
     def is_stable(self) -> bool:
         """Whether the temperature is at the set point."""
         return abs(self.temperature - self.set_point) < TOLERANCE
@@ -136,3 +147,12 @@ class TemperatureController(lt.Thing):
             set_point = self.set_point - self.calibration_offset
             self._block.advance(POLL_SECONDS * self._time_scale, set_point, self.ramp_rate / 60)
             self.temperature = round(self._block.read() + self.calibration_offset, 3)
+            self._watch_alarm()
+
+    def _watch_alarm(self) -> None:
+        """Tell that it is too hot, once: noise around the alarm temperature must not do so again and again."""
+        was_too_hot = self._is_too_hot
+        self._is_too_hot = self.temperature > self.alarm_temperature - TOLERANCE * was_too_hot
+        if self._is_too_hot and not was_too_hot:
+            self.logger.warning("Overheated: %.1f °C.", self.temperature)
+            self.overheated.emit(self.temperature)

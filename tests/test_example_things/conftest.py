@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import pytest
@@ -64,3 +66,16 @@ def watch() -> Callable[..., Any]:
             yield until
 
     return watching
+
+
+@pytest.fixture
+def listen() -> Iterator[Callable[[Any, str], Callable[[], Any]]]:
+    """Listens to an event of a Thing, and gives a function that waits for the next one, and gives its data."""
+    with ExitStack() as stack:
+
+        def listening(thing: lt.Thing, event: str) -> Callable[[], Any]:
+            heard: Queue[Any] = Queue()
+            stack.callback(thing.events[event].on(heard.put).close)
+            return partial(heard.get, timeout=10)
+
+        yield listening

@@ -18,6 +18,7 @@ import labthings as lt
 from labthings.thing_description import validate_thing_description
 
 CONFIG = Path(__file__).parents[2] / "config.example.json"
+AFFORDANCES = ("properties", "actions", "events")
 THINGS = ["counter", "thermostat", "stage", "assistant", "camera", "spectrometer"]
 
 
@@ -36,7 +37,7 @@ def test_all_its_things_run(client: Any) -> None:
 def test_each_thing_description_is_valid(client: Any, name: str) -> None:
     description = client.get(f"/{name}/").json()
     validate_thing_description(description)
-    for affordance in (*description["properties"].values(), *description["actions"].values()):
+    for affordance in [each for kind in AFFORDANCES for each in description[kind].values()]:
         assert affordance["title"].endswith("."), "each has a docstring of its own"
 
 
@@ -44,7 +45,8 @@ def test_each_thing_description_is_valid(client: Any, name: str) -> None:
 def test_every_quantity_has_a_unit(client: Any, name: str) -> None:
     description = client.get(f"/{name}/").json()
     inputs = [action.get("input", {}).get("properties", {}) for action in description["actions"].values()]
-    for described in (description["properties"], *inputs):
+    data = {name: event.get("data", {}) for name, event in description["events"].items()}
+    for described in (description["properties"], data, *inputs):
         assert [
             each for each, schema in described.items() if schema.get("type") == "number" and "unit" not in schema
         ] == []

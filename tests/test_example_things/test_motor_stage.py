@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from example_things.motor_stage import MotorStage, Position
+from example_things.motor_stage import Limit, MotorStage, Position
 from labthings.exceptions import InvocationError
 
 FAST, SLOW = 1e6, 0.1  # times real time: a move takes one step; it takes longer than a test
@@ -62,6 +62,19 @@ def test_clients_cannot_send_it_beyond_its_limits(
     assert move["error"]["title"] == "InvocationError"
     assert f"{axis} cannot be {value:g}" in move["error"]["detail"].replace(".0 µm", " µm")
     assert client.get("/stage/position").json() == {"x": 0, "y": 0, "z": 0}
+
+
+def test_it_tells_when_it_comes_to_a_limit(start: Callable[[float], Any], listen: Callable[..., Any]) -> None:
+    client = start(FAST)
+    next_limit = listen(client.server.things["stage"], "limit_reached")
+    for destination in ({"x": 5000, "z": 100}, {"y": -5000}, {"x": 10, "y": 10}, {"z": 2000}, {"z": 0}):
+        assert client.post("/stage/move_to?wait=10", json=destination).json()["status"] == "completed"
+    assert [next_limit() for _ in range(4)] == [
+        Limit(axis="x", is_upper=True),
+        Limit(axis="y", is_upper=False),
+        Limit(axis="z", is_upper=True),
+        Limit(axis="z", is_upper=False),
+    ]
 
 
 def test_other_things_cannot_send_it_beyond_its_limits(start: Callable[[float], Any]) -> None:

@@ -78,10 +78,18 @@ def test_the_instrument_gets_the_settings(multimeter: Any, simulator: ScpiSimula
     assert (function.short, function.range, function.cycles) == ("RES", 10000, 0.2)
 
 
-def test_an_overload_is_no_value(multimeter: Any) -> None:
+def test_an_overload_is_no_value(client: Any, multimeter: Any, listen: Callable[..., Any]) -> None:
+    next_overload = listen(client.server.things["multimeter"], "overloaded")
     multimeter.measuring_range = 0.1
     with pytest.raises(ClientPropertyError, match="out of the measuring range"):
         _ = multimeter.reading
+    assert next_overload() is None
+
+
+def test_its_display_can_be_watched(client: Any, watch: Callable[..., Any]) -> None:
+    with watch(client, "multimeter", ["reading", "is_connected"]) as until:
+        until(lambda data: data.get("is_connected"))
+        assert until(lambda data: "reading" in data)["reading"]["value"] == VOLTAGE
 
 
 def test_a_series_is_measured_at_its_interval(client: Any, multimeter: Any) -> None:
@@ -330,6 +338,15 @@ def test_the_server_stops_although_the_instrument_is_silent(
 
 
 # --- the simulated instrument as a Thing, and the configuration -----------------------------------------------------
+
+
+def test_the_power_switch_of_the_instrument_can_be_watched(
+    serve: Callable[..., Any], watch: Callable[..., Any]
+) -> None:
+    client = serve({"instrument": {"class": SimulatedInstrument, "kwargs": {"port": 0}}})
+    with watch(client, "instrument", ["is_on"]) as until:
+        client.put("/instrument/is_on", json=False)
+        until(lambda data: data["is_on"] is False)
 
 
 def test_the_instrument_can_be_a_thing_too(serve: Callable[..., Any]) -> None:

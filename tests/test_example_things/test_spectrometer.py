@@ -77,11 +77,14 @@ def test_clients_cannot_make_up_a_dark_reference(client: Any, refused: Any) -> N
     refused(client.put("/spectrometer/dark_reference", json=None), 405)
 
 
-def test_saturation_is_reported(client: Any) -> None:
+def test_saturation_is_reported(client: Any, listen: Callable[..., Any]) -> None:
+    next_saturation = listen(client.server.things["spectrometer"], "saturated")
+    client.post("/spectrometer/acquire?wait=10")
     client.put("/spectrometer/integration_time", json=0.5)
     run = client.post("/spectrometer/acquire?wait=10").json()
     assert run["output"]["saturated_pixels"] > 3
     assert "saturated" in run["log"][-1]["message"]
+    assert next_saturation() == run["output"]["saturated_pixels"]
 
 
 def test_progress_is_told_and_an_acquisition_can_be_cancelled(client: Any, watch: Any) -> None:

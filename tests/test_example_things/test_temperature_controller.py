@@ -75,6 +75,31 @@ def test_values_out_of_range_are_refused(
     assert client.get(f"/thermostat/{name}").json() == before
 
 
+def test_whether_it_is_stable_is_told_when_that_changes(
+    start: Callable[[float], Any], watch: Callable[..., Any]
+) -> None:
+    client = start(FAST)
+    with watch(client, "thermostat", ["is_stable"]) as until:
+        client.put("/thermostat/set_point", json=30)
+        until(lambda data: data["is_stable"] is False)
+        until(lambda data: data["is_stable"] is True)
+    assert client.get("/thermostat/temperature").json() == pytest.approx(30, abs=0.3)
+
+
+def test_it_tells_once_of_each_time_that_it_overheats(
+    start: Callable[[float], Any], listen: Callable[..., Any]
+) -> None:
+    client = start(FAST)
+    next_alarm = listen(client.server.things["thermostat"], "overheated")
+    client.put("/thermostat/alarm_temperature", json=25)
+    for highest in (30, 40):
+        client.post("/thermostat/ramp_to?wait=10", json={"temperature": highest})
+        client.post("/thermostat/ramp_to?wait=10", json={"temperature": 20})
+        assert 25 < next_alarm() < 41
+    client.put("/thermostat/alarm_temperature", json=15)
+    assert next_alarm() < 21  # had it been told of more than once before, that would come first
+
+
 def test_the_thread_ends_with_the_server(make_server: Callable[..., Any]) -> None:
     with make_server({"thermostat": TemperatureController}).test_client():
         assert "thermostat monitor" in _names_of_threads()
