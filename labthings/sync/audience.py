@@ -1,0 +1,125 @@
+"""Everybody who is told of the state and the streams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from labthings.state import Document, Patch, Snapshot
+from labthings.sync.outbox import Outbox
+from labthings.sync.patch_log import PatchLog
+from labthings.sync.streams import Stream
+from labthings.workers import LoopCalls
+
+
+class Listener(Protocol):
+    """A client that is connected."""
+
+    outbox: Outbox
+
+    def nudge(self) -> None:
+        """Send what there is in the outbox."""
+
+    def stop(self) -> None:
+        """End the connection."""
+
+
+class Audience:
+    """Passes on what happens in any thread to the clients, which are in the event loop.
+
+    :param calls: the way there, which keeps the order.
+    """
+
+    def __init__(self, calls: LoopCalls) -> None:
+        self._calls = calls
+        self._clients: set[Listener] = set()
+        self._changed: set[Stream] = set()
+        self.log = PatchLog()
+        self.streams: dict[str, Stream] = {}
+        self.document: Document[Any] | None = None
+
+    # --- from any thread ---------------------------------------------------------------------------------------
+
+    def follow(self, document: Document[Any]) -> None:
+        """Tell the clients of a document."""
+        self.document = document
+        document.subscribe(self._told)
+        self.soon(self._nudge_all)
+
+    def changed(self, stream: Stream) -> None:
+        """Tell the clients what is new in a stream, at the loop's next turn."""
+        if stream not in self._changed:
+            self._changed.add(stream)
+            self.soon(self._tell_of, stream)
+
+    def reply(self, client: Listener, text: str) -> None:
+        """Send a client a reply, after every patch of what has changed until now."""
+        document = self.document
+        if document is None:
+            self.soon(self._reply, client, text, 0)
+        else:
+            document.when_told(lambda: self.soon(self._reply, client, text, document.version))
+
+    def soon(self, function: Callable[..., object], *args: Any) -> bool:
+        """Have something done in the event loop, if there is one, and say so."""
+        try:
+            self._calls.call_soon(function, *args)
+        except RuntimeError:  # there is none, or it has just ended, so there are no clients
+            self._changed.clear()
+            return False
+        return True
+
+    # --- in the event loop -------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot | None:
+        """The state, if there is one yet."""
+        return None if self.document is None else self.document.snapshot()
+
+    def begin(self) -> None:
+        """Begin anew, in an event loop."""
+        self._changed.clear()
+
+    def join(self, client: Listener) -> None:
+        """Tell a client everything, and what happens from now on."""
+        for stream in tuple(self.streams.values()):
+            client.outbox.tell_of(stream)
+        self._clients.add(client)
+
+    def leave(self, client: Listener) -> None:
+        """Tell a client no more."""
+        self._clients.discard(client)
+
+    def resync(self, client: Listener, names: list[str] | None) -> None:
+        """Tell a client again what is in some streams; or else everything."""
+        if names is None:
+            client.outbox.resync()
+        for name, stream in tuple(self.streams.items()):
+            if names is None or name in names:
+                client.outbox.tell_of(stream, anew=True)
+        client.nudge()
+
+    def stop(self) -> None:
+        """End all connections."""
+        for client in tuple(self._clients):
+            client.stop()
+
+    def _told(self, patch: Patch) -> None:
+        self.soon(self._add, patch)
+
+    def _add(self, patch: Patch) -> None:
+        self.log.add(patch)
+        self._nudge_all()
+
+    def _tell_of(self, stream: Stream) -> None:
+        self._changed.discard(stream)
+        for client in self._clients:
+            client.outbox.tell_of(stream)
+        self._nudge_all()
+
+    def _reply(self, client: Listener, text: str, version: int) -> None:
+        client.outbox.reply(text, version)
+        client.nudge()
+
+    def _nudge_all(self) -> None:
+        for client in tuple(self._clients):
+            client.nudge()

@@ -1,0 +1,144 @@
+"""One client's WebSocket, from its opening to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+import anyio
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from labthings.exceptions import CommandError
+from labthings.sync.audience import Audience
+from labthings.sync.command_queue import CommandQueue
+from labthings.sync.messages import CommandMessage, Refusal, RequestId, error_text, parsed
+from labthings.sync.outbox import Outbox
+from labthings.websockets.wire import Wire
+
+LOGGER = logging.getLogger(__name__)
+GONE = (OSError, RuntimeError, WebSocketDisconnect)
+"""What is raised when something is sent to a client that has gone."""
+GOING_AWAY = 1001
+Start = Callable[[Awaitable[None]], "asyncio.Task[None]"]
+
+
+class Client:
+    """Serves one client: one task sends what there is for it, another receives what it wants.
+
+    :param perform: does a command and gives the answer to it.
+    :param start: starts a task that may outlive the connection.
+    :param most_bytes: that a message of the client's may have.
+    """
+
+    def __init__(
+        self,
+        client_id: str,
+        websocket: WebSocket,
+        audience: Audience,
+        perform: Callable[[str, CommandMessage], Awaitable[str]],
+        start: Start,
+        most_bytes: int,
+    ) -> None:
+        self._id, self._websocket, self._audience = client_id, websocket, audience
+        self._perform, self._most_bytes = perform, most_bytes
+        self.outbox = Outbox(client_id, audience.log, audience.snapshot)
+        self._commands = CommandQueue(self._do, start)
+        self._news = asyncio.Event()
+        self._is_idle = self._stops = False
+
+    async def run(self) -> None:
+        """Serve the client until it goes or is stopped."""
+        await self._websocket.accept()
+        self._wire = Wire(getattr(self._websocket, "_receive", None))  # type: ignore[arg-type]
+        self._audience.join(self)
+        try:
+            async with anyio.create_task_group() as tasks:
+                for each in (self._write, self._read):
+                    tasks.start_soon(_then_cancel, each, tasks.cancel_scope)
+        finally:
+            self._audience.leave(self)
+            self.outbox.close()
+        await self._wire.cut()  # or else one who reads nothing would hold up the server's end
+
+    def nudge(self) -> None:
+        """Send what there is."""
+        if not (self._is_idle and self._send_at_once()):
+            self._news.set()
+
+    def stop(self) -> None:
+        """End the connection."""
+        self._stops = True
+        self._news.set()
+
+    # --- to the client -----------------------------------------------------------------------------------------
+
+    def _send_at_once(self) -> bool:
+        """Send what there is without waking a task, which costs least, and say whether that was all."""
+        if self.outbox.has_frames or not self._wire.is_ready:
+            return False
+        for text in self.outbox.texts():
+            self._wire.write(text)
+            if not self._wire.is_ready:
+                return False
+        return True
+
+    async def _write(self) -> None:
+        try:
+            while not self._stops:
+                await self._drain()
+                await self._wait()
+            await self._websocket.close(GOING_AWAY, "The server is stopping")
+        except GONE:
+            LOGGER.debug("A client has gone")
+
+    async def _drain(self) -> None:
+        self._news.clear()
+        for text in self.outbox.texts():
+            await self._websocket.send_text(text)
+        for frame in self.outbox.frames():
+            await (self._websocket.send_text(frame) if isinstance(frame, str) else self._websocket.send_bytes(frame))
+
+    async def _wait(self) -> None:
+        self._is_idle = not self._news.is_set()
+        try:
+            await self._news.wait()
+        finally:
+            self._is_idle = False
+
+    # --- from the client ---------------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        with suppress(*GONE):
+            while (received := await self._websocket.receive())["type"] != "websocket.disconnect":
+                await asyncio.sleep(0)  # a client that floods the server must not keep the event loop to itself
+                self._handle(received.get("text") or received.get("bytes") or b"")
+                await self.outbox.room()
+
+    def _handle(self, text: str | bytes) -> None:
+        request_id: RequestId = None
+        try:
+            message = parsed(text, self._most_bytes)
+            if isinstance(message, CommandMessage):
+                request_id = message.request_id
+                self._commands.add(message)
+            else:
+                self._audience.resync(self, message.streams)
+        except Refusal as refusal:
+            self._refuse(refusal.error, refusal.request_id)
+        except CommandError as error:
+            self._refuse(error, request_id)
+
+    def _refuse(self, error: CommandError, request_id: RequestId) -> None:
+        self._audience.reply(self, error_text(request_id, error))
+
+    async def _do(self, message: CommandMessage) -> None:
+        await self.outbox.room()
+        self._audience.reply(self, await self._perform(self._id, message))
+
+
+async def _then_cancel(function: Callable[[], Awaitable[Any]], scope: anyio.CancelScope) -> None:
+    await function()
+    scope.cancel()

@@ -1,0 +1,107 @@
+"""What one client is yet to be sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from labthings.state import Snapshot
+from labthings.sync.messages import snapshot_text
+from labthings.sync.patch_log import PatchLog
+from labthings.sync.streams import Stream
+
+MOST_REPLIES = 64
+MOST_CHARACTERS = 2**22
+
+
+class _Reply(NamedTuple):
+    text: str
+    version: int
+
+
+class Outbox:
+    """Knows how far a client has been told of the state and of each stream, and keeps the replies to it.
+
+    What a client has not been told of is not kept for it: it is looked up when the client can take more, and then it
+    may be a snapshot. For the event loop's thread only.
+
+    :param snapshot: gives the state, or None if there is none yet.
+    """
+
+    def __init__(self, client_id: str, log: PatchLog, snapshot: Callable[[], Snapshot | None]) -> None:
+        self._client_id, self._log, self._snapshot = client_id, log, snapshot
+        self._version: int | None = None
+        self._positions: dict[Stream, int] = {}
+        self._news: dict[Stream, None] = {}
+        self._replies: deque[_Reply] = deque()
+        self._characters = 0
+        self._is_closed = False
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+
+    def reply(self, text: str, version: int) -> None:
+        """Send a reply, once the client has been told of a version."""
+        self._replies.append(_Reply(text, version))
+        self._count(len(text))
+
+    def resync(self) -> None:
+        """Tell the client the state again."""
+        self._version = None
+
+    def tell_of(self, stream: Stream, anew: bool = False) -> None:
+        """Tell the client what is new in a stream, or everything in it."""
+        self._news[stream] = None
+        if anew:
+            self._positions.pop(stream, None)
+
+    async def room(self) -> None:
+        """Wait until few enough replies are unsent that there may be more."""
+        await self._has_room.wait()
+
+    def close(self) -> None:
+        """Keep nobody waiting for room, since the client has gone."""
+        self._is_closed = True
+        self._has_room.set()
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether there is something new in a stream."""
+        return bool(self._news)
+
+    def texts(self) -> Iterator[str]:
+        """What there is to send of the state, and replies; what is taken counts as sent."""
+        yield from self._changes()
+        while self._replies and self._replies[0].version <= (self._version or 0):
+            reply = self._replies.popleft()
+            self._count(-len(reply.text))
+            yield reply.text
+
+    def frames(self) -> Iterator[str | bytes]:
+        """What there is to send of streams."""
+        for stream in tuple(self._news):
+            self._news.pop(stream, None)
+            message, self._positions[stream] = stream.since(self._positions.get(stream))
+            if message is not None:
+                yield message
+
+    def _changes(self) -> Iterator[str]:
+        newest = self._log.version
+        while self._version is None or self._version < newest:
+            patch = None if self._version is None else self._log.after(self._version)
+            if patch is not None and self._version is not None:
+                self._version += 1
+                yield patch
+            elif (snapshot := self._snapshot()) is not None:
+                self._version = snapshot.version
+                yield snapshot_text(snapshot, self._client_id)
+            else:
+                return
+
+    def _count(self, characters: int) -> None:
+        self._characters += characters
+        if self._is_closed or (len(self._replies) < MOST_REPLIES and self._characters < MOST_CHARACTERS):
+            self._has_room.set()
+        else:
+            self._has_room.clear()

@@ -1,0 +1,145 @@
+"""Clients have the state, and are told how it changes."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+from starlette.testclient import TestClient
+
+from labthings.exceptions import StateError
+from labthings.state import Replica, origin
+from labthings.sync import LabSync, messages, patch_log
+from tests.test_sync.conftest import State
+
+Share = Callable[..., Any]
+
+
+def follow(replica: Replica, websocket: Any) -> Any:
+    """Have a replica told one message."""
+    message = websocket.receive_json()
+    (replica.load if message["type"] == "snapshot" else replica.apply)(message)
+    return replica.data
+
+
+def test_threads_may_change_it(share: Share) -> None:
+    shared = share()
+    shared.state.bias = 1
+    shared.start()
+    websocket = shared.connect()
+    replica = Replica(websocket.snapshot)
+    assert replica.data == {"bias": 1, "text": "", "items": []}
+    shared.state.items.append(5)
+    assert follow(replica, websocket)["items"] == [5]
+    thread = threading.Thread(target=shared.state.items.append, args=[6])
+    thread.start()
+    thread.join()
+    assert follow(replica, websocket)["items"] == [5, 6]
+
+
+def test_changes_within_a_turn_of_the_loop_make_one_patch(share: Share) -> None:
+    shared = share()
+
+    @shared.sync.command  # type: ignore[untyped-decorator]
+    async def change() -> None:
+        shared.state.bias = 1
+        shared.state.items.append(1)
+        async with shared.sync.batch():
+            shared.state.text = "a"
+            await asyncio.sleep(0)
+            shared.state.bias = 2
+
+    shared.start()
+    websocket = shared.connect()
+    websocket.send_json({"type": "command", "command": "change"})
+    patch = websocket.receive_json()
+    assert [each["path"] for each in patch["patch"]] == ["/bias", "/items/0", "/text", "/bias"]
+
+
+def test_everything_can_be_replaced(share: Share) -> None:
+    shared = share()
+    shared.start()
+    websocket = shared.connect()
+    with pytest.raises(ValidationError):
+        shared.sync.load_state({"bias": "x"})
+    shared.sync.load_state({"bias": 3, "items": [1]})
+    assert [each["path"] for each in websocket.receive_json()["patch"]] == [""]
+    assert shared.state.items == [1]
+    assert shared.sync.publish() is None
+
+
+def test_an_origin_of_ones_own_is_told_of(share: Share) -> None:
+    shared = share()
+    shared.start()
+    websocket = shared.connect()
+    with origin({"invocation": "x", "type": "y"}):
+        shared.state.bias = 1
+    patch = websocket.receive_json()
+    assert (patch["type"], patch["origin"]) == ("patch", {"invocation": "x", "type": "y"})
+
+
+def test_there_is_one_state() -> None:
+    sync = LabSync()
+    with pytest.raises(StateError, match="use `bind_state` first"):
+        sync.batch()
+    state = sync.bind_state(State())
+    assert sync.document.model is state
+    with pytest.raises(StateError, match="has one state"):
+        sync.bind_state(State())
+
+
+def test_clients_may_come_before_the_state() -> None:
+    sync = LabSync()
+    sync.command(name="ping")(lambda: "pong")
+    with TestClient(sync.create_app()) as client, client.websocket_connect("/sync/ws") as websocket:
+        assert client.get("/sync/state").status_code == 404
+        websocket.send_json({"type": "command", "command": "ping"})
+        assert websocket.receive_json()["result"] == "pong"
+        sync.bind_state(State())
+        assert websocket.receive_json()["type"] == "snapshot"
+        assert client.get("/sync/state").json()["data"] == {"bias": 0, "text": "", "items": []}
+
+
+def test_a_patch_is_encoded_once(share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded: list[str] = []
+    monkeypatch.setattr(
+        patch_log, "patch_text", lambda patch: encoded.append(messages.patch_text(patch)) or encoded[-1]
+    )
+    shared = share()
+    shared.start()
+    websockets = [shared.connect() for _ in range(5)]
+    shared.state.bias = 1
+    assert {each.receive_text() for each in websockets} == set(encoded)
+    assert len(encoded) == 1
+
+
+def test_a_client_that_has_missed_too_much_gets_a_snapshot(share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patch_log, "MOST_PATCHES", 3)
+    shared = share()
+
+    @shared.sync.command  # type: ignore[untyped-decorator]
+    async def change(times: int) -> None:  # in one turn of the loop, so that nobody is told meanwhile
+        for number in range(times):
+            shared.state.items.append(number)
+            shared.sync.document.flush()
+
+    shared.start()
+    websocket, replica = shared.connect(), Replica()
+    websocket.send_json({"type": "command", "command": "change", "params": {"times": 3}, "requestId": 1})
+    kinds = [websocket.receive_json()["type"] for _ in range(4)]
+    assert kinds == ["patch"] * 3 + ["command_ack"]
+    websocket.send_json({"type": "command", "command": "change", "params": {"times": 500}})
+    while replica.version < 503:
+        message = websocket.receive_json()
+        kinds.append(message["type"])
+        if message["type"] == "snapshot":
+            replica.load(message)
+        elif not replica.needs_snapshot:
+            replica.apply(message)
+    assert "snapshot" in kinds
+    assert replica.data["items"] == shared.state.items
+    assert websocket.receive_json()["type"] == "command_ack"
