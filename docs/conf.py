@@ -43,11 +43,13 @@ _OTHER_PACKAGES = (
 )
 _BUILTINS = "|".join(vars(builtins))
 _TYPE_VARIABLES = (
-    r"(labthings\..*\.)?(Client|Collection|ConnectedThings|Descriptor|Info|Owner|Params|ReturnType|ThingSubclass|Value)"
+    r"(labthings\..*\.)?(Client|Collection|ConnectedThings|Data|Descriptor|Encoded|Handler|Info|Model|Owner|Params|ReturnType"
+    r"|ThingSubclass|Value)"
 )
 _PRIVATE = (
-    r"(labthings\..*\.)?(BRIEF_SECONDS|DescribedThing|DirectoryPage|HostedThing|RemoteThing|Server|Subscriber"
-    r"|interval|is_reset_in_loop|is_written_in_loop)"
+    r"(labthings\..*\.)?(AsyncConnection|BRIEF_SECONDS|Background|Batch|BlockingConnection|Breath|Channel|DescribedThing|DirectoryPage"
+    r"|Hearing|HostedThing|RemoteThing|Server|Subscriber|Topic"
+    r"|ThingAccess|Told|interval|is_reset_in_loop|is_written_in_loop)"
 )
 nitpick_ignore_regex = [("py:.*", names) for names in (_OTHER_PACKAGES, _BUILTINS, _TYPE_VARIABLES, _PRIVATE)]
 

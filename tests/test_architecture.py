@@ -15,21 +15,27 @@ MOST_LINES = 400
 # From the ground up. A room may import from its own floor and those below it.
 FLOORS = [
     [
+        "dns_sd",
+        "event_history",
         "exceptions",
         "global_lock",
         "http_client",
+        "inbox",
         "introspection",
         "message_broker",
+        "messages",
         "outputs.jpeg",
         "retention",
         "settings_file",
         "settings_writer",
+        "suggestions",
         "types",
         "workers",
     ],
     [
         "client_blobs",
         "invocation_contexts",
+        "listeners",
         "logs",
         "outputs.blob",
         "outputs.blob_data",
@@ -41,27 +47,38 @@ FLOORS = [
         "thing_server_interface",
         "url_for",
     ],
-    ["base_descriptor"],
-    ["actions", "endpoints", "outputs", "outputs.mjpeg_stream", "properties", "thing_slots"],
+    ["base_descriptor", "observable"],
+    ["actions", "endpoints", "events", "outputs", "outputs.mjpeg_stream", "properties", "state", "thing_slots"],
     ["thing", "thing_settings"],
     ["thing_description"],
     ["routes", "websockets"],
-    ["server"],
+    ["server", "sync"],
     ["client", "server.cli"],
     ["testing"],
     [""],
 ]
 CLIENT_KNOWS = {
     "client",
+    "dns_sd",
     "exceptions",
     "http_client",
     "outputs.blob",
     "problem_details",
     "problem_reports",
+    "suggestions",
     "thing_description.model",
     "types",
 }
-KNOWS_FASTAPI = {"routes", "websockets", "server", "server.cli", ""}
+SYNC_KNOWS = {
+    "exceptions",
+    "problem_details",
+    "server.guard",
+    "state",
+    "sync",
+    "websockets.wire",
+    "workers",
+}
+KNOWS_FASTAPI = {"routes", "websockets", "server", "server.cli", "sync", ""}
 
 
 def module(path: Path) -> str:
@@ -124,6 +141,11 @@ def test_every_room_is_there() -> None:
 def test_the_client_knows_no_server() -> None:
     known = {each for path in FILES if room(module(path)) == "client" for each in own_imports(path)}
     assert {each for each in known if not any(f"{each}.".startswith(f"{own}.") for own in CLIENT_KNOWS)} == set()
+
+
+def test_live_state_is_shared_without_things() -> None:
+    known = {each for path in FILES if room(module(path)) == "sync" for each in own_imports(path)}
+    assert {each for each in known if not any(f"{each}.".startswith(f"{own}.") for own in SYNC_KNOWS)} == set()
 
 
 def test_only_the_upper_floors_know_fastapi() -> None:

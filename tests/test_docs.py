@@ -83,7 +83,7 @@ class Server:
         assert self._process is not None
         assert self._process.stdout is not None
         for line in self._process.stdout:
-            if found := re.search(r"at http://(\S+)/docs", line):
+            if found := re.search(r"web browser at http://(\S+)", line):
                 return found[1]
         raise AssertionError("The server has ended before it said where it is.")
 
