@@ -1,7 +1,7 @@
-"""Run the tests: ``python3 .ci/test.py``. Arguments are passed on to pytest."""
+"""Run the tests, in two processes: ``python3 .ci/test.py``. Arguments are passed on to pytest; ``-n 0`` is for one."""
 
 import sys
 
 from environment import python_with, run
 
-run([python_with("dev"), "-m", "pytest", *sys.argv[1:]])
+run([python_with("dev"), "-m", "pytest", "-n", "2", "--dist", "loadgroup", *sys.argv[1:]])

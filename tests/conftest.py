@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -14,7 +14,28 @@ import uvicorn
 
 import labthings as lt
 
+IN_ONE_PROCESS = ("test_client/test_discovery", "test_consumers", "test_docs", "test_example_things", "test_server")
+"""What uses ports that others might use, or finds servers on the network."""
+
 Serve: TypeAlias = Callable[..., tuple[lt.ThingServer, Any]]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Say which tests may run beside which, if there are several processes."""
+    if not config.pluginmanager.hasplugin("xdist"):
+        return
+    for item in items:
+        file = item.path.relative_to(Path(__file__).parent).as_posix()
+        group = "in one process" if file.startswith(IN_ONE_PROCESS) else file
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
+    """Have a report that can travel from one process to another: what was logged may have half characters in it."""
+    report = yield
+    report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
+    return report
 
 
 @pytest.fixture
