@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import pytest
-import uvicorn
 
 import labthings as lt
+from tests.live_server import served
 
 IN_ONE_PROCESS = ("test_client/test_discovery", "test_consumers", "test_docs", "test_example_things", "test_server")
 """What uses ports that others might use, or finds servers on the network."""
@@ -112,32 +110,6 @@ def _live_servers(folder: Path) -> Iterator[Callable[..., Live]]:
 
         def start(things: Any, **config: Any) -> Live:
             server = lt.ThingServer.from_things(things, **{"settings_folder": str(folder / "settings"), **config})
-            return Live(server, stack.enter_context(_uvicorn(server)))
+            return Live(server, stack.enter_context(served(server.app, timeout_graceful_shutdown=1)))
 
         yield start
-
-
-@contextmanager
-def _uvicorn(server: lt.ThingServer) -> Iterator[int]:
-    config = uvicorn.Config(server.app, ws="websockets-sansio", log_config=None, timeout_graceful_shutdown=1)
-    runner = _Runner(config)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=runner.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            assert runner.has_started.wait(20)
-            yield listener.getsockname()[1]
-        finally:
-            runner.should_exit = True
-            thread.join(20)
-            assert not thread.is_alive()
-
-
-class _Runner(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.has_started = threading.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.has_started.set()

@@ -23,6 +23,7 @@ from labthings.exceptions import (
 )
 from labthings.invocation_contexts import get_invocation_id
 from labthings.testing import create_thing_without_server
+from tests.heard import Heard
 
 SOON = 10.0
 
@@ -52,24 +53,6 @@ class Block(lt.Thing):
     @lt.event
     def closed(self) -> None:
         """The lid is closed."""
-
-
-class Heard:
-    """Remembers what it is called with, and lets tests wait for it."""
-
-    def __init__(self) -> None:
-        self.all: list[Any] = []
-        self._changed = threading.Condition()
-
-    def __call__(self, data: Any) -> None:
-        with self._changed:
-            self.all.append(data)
-            self._changed.notify_all()
-
-    def wait(self, count: int) -> list[Any]:
-        with self._changed:
-            assert self._changed.wait_for(lambda: len(self.all) >= count, SOON), self.all
-            return self.all
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -19,31 +18,10 @@ from labthings.exceptions import (
     UnsupportedConstraintError,
 )
 from labthings.testing import create_thing_without_server
+from tests.heard import Heard
 from tests.test_websockets.asking import ask
 
 SOON = 10.0
-
-
-class Heard:
-    """Remembers what it is called with, and lets tests wait for it."""
-
-    def __init__(self) -> None:
-        self.all: list[Any] = []
-        self._changed = threading.Condition()
-
-    def __call__(self, value: Any) -> None:
-        with self._changed:
-            self.all.append(value)
-            self._changed.notify_all()
-
-    def until(self, test: Callable[[list[Any]], object]) -> list[Any]:
-        with self._changed:
-            assert self._changed.wait_for(lambda: test(self.all), SOON), self.all
-            return self.all
-
-    def last(self, value: Any) -> list[Any]:
-        """Wait until it is called with a value."""
-        return self.until(lambda found: found and found[-1] == value)
 
 
 class Oven(lt.Thing):

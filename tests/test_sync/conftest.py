@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
-import uvicorn
 from pydantic import Field
 from starlette.testclient import TestClient
 
 from labthings.sync import LabSync, ReactiveModel
+from tests.live_server import served
 
 
 class State(ReactiveModel):
@@ -55,25 +53,5 @@ def serve_sync() -> Callable[[LabSync], Any]:
 
 @contextmanager
 def _served(sync: LabSync) -> Iterator[str]:
-    config = uvicorn.Config(sync.create_app(), ws="websockets-sansio", log_config=None)
-    runner = _Runner(config)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=runner.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            assert runner.has_started.wait(20)
-            yield f"ws://127.0.0.1:{listener.getsockname()[1]}/sync/ws"
-        finally:
-            runner.should_exit = True
-            thread.join(10)
-            assert not thread.is_alive()
-
-
-class _Runner(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self.has_started = threading.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.has_started.set()
+    with served(sync.create_app()) as port:
+        yield f"ws://127.0.0.1:{port}/sync/ws"
