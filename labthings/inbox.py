@@ -29,8 +29,6 @@ class Inbox(ObjectReceiveStream["Message | MessagesLost | Reply"]):
         self._lost = 0
         self._closed = False
         self._waiter: asyncio.Future[None] | None = None
-        self.unsent = 0
-        """How many replies have not been received yet."""
 
     def send_nowait(self, message: Message) -> None:
         """Take delivery of a message."""
@@ -54,7 +52,6 @@ class Inbox(ObjectReceiveStream["Message | MessagesLost | Reply"]):
         """
         if not self._closed:
             self._messages[("reply", next(self._numbers))] = Reply(text)
-            self.unsent += 1
             self._wake()
 
     async def receive(self) -> Message | MessagesLost | Reply:
@@ -84,11 +81,13 @@ class Inbox(ObjectReceiveStream["Message | MessagesLost | Reply"]):
             raise anyio.WouldBlock
         key = next(iter(self._messages))
         message = self._messages.pop(key)
-        if isinstance(message, Reply):
-            self.unsent -= 1
-        else:
-            self._ordered -= isinstance(key, int)
+        self._ordered -= isinstance(key, int)
         return message
+
+    @property
+    def unsent(self) -> int:
+        """How many replies have not been received yet."""
+        return sum(isinstance(each, Reply) for each in self._messages.values())
 
     @property
     def is_empty(self) -> bool:
@@ -98,7 +97,7 @@ class Inbox(ObjectReceiveStream["Message | MessagesLost | Reply"]):
     def drop(self) -> None:
         """Forget what has not been received yet."""
         self._messages.clear()
-        self._ordered = self._lost = self.unsent = 0
+        self._ordered = self._lost = 0
 
     def close(self) -> None:
         """Take no more messages; what is there can still be received."""

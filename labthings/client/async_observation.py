@@ -8,7 +8,6 @@ import logging
 import warnings
 import weakref
 from collections.abc import Callable, Generator
-from types import TracebackType
 from typing import Any
 
 from typing_extensions import Self
@@ -71,12 +70,7 @@ class AsyncObservation(Told):
         await self._begin()
         return self
 
-    async def __aexit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await self.aclose()
 
     def __del__(self) -> None:

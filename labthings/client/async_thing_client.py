@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from types import TracebackType
 from typing import Any, TypeVar
 
 from typing_extensions import Self
@@ -132,12 +131,7 @@ class AsyncThingClient(DescribedClient):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await AsyncThingClient.aclose(self)
 
     def _run(self, work: Coroutine[Any, Any, T]) -> Coroutine[Any, Any, T]:

@@ -7,7 +7,6 @@ import threading
 import weakref
 from collections.abc import Callable, Iterator
 from inspect import iscoroutinefunction
-from types import TracebackType
 from typing import Any, TypeAlias
 
 from typing_extensions import Self
@@ -127,12 +126,7 @@ class Observation(Told):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _relay(self, callback: Callable[[Any], object]) -> None:

@@ -268,8 +268,7 @@ def serialised(adapter: TypeAdapter[Any], value: Any, name: object, validate: bo
     try:
         return adapter.serializer.to_json(value, by_alias=True, warnings="error")
     except ValueError as error:  # pydantic-core's serialisation errors
-        told = f"'{name}' returned a value that has no JSON form: {error}{_hint(error)}"
-        raise InvalidReturnValueError(told) from error
+        raise _without_form(name, "has no JSON form", error) from error
 
 
 def told_plainly(adapter: TypeAdapter[Any], value: Any, name: object, validate: bool = True) -> Any:
@@ -284,8 +283,7 @@ def told_plainly(adapter: TypeAdapter[Any], value: Any, name: object, validate: 
     try:
         return plain(adapter, value)
     except ValueError as error:  # pydantic-core's serialisation errors
-        told = f"'{name}' returned a value that cannot be sent: {error}{_hint(error)}"
-        raise InvalidReturnValueError(told) from error
+        raise _without_form(name, "cannot be sent", error) from error
 
 
 def checked(adapter: TypeAdapter[Any], value: Any, name: object) -> Any:
@@ -320,6 +318,10 @@ def checked_argument(adapter: TypeAdapter[Any], value: Any, name: str) -> tuple[
         raise invalid_value(name, error) from error
     except ValueError as error:  # pydantic-core's serialisation errors
         raise InvalidValueError(f"{name}: this has no JSON form: {error}{_hint(error)}") from error
+
+
+def _without_form(name: object, fault: str, error: ValueError) -> InvalidReturnValueError:
+    return InvalidReturnValueError(f"'{name}' returned a value that {fault}: {error}{_hint(error)}")
 
 
 def _hint(error: ValueError) -> str:

@@ -10,7 +10,7 @@ from labthings.state.operations import Operation
 from labthings.state.revalidation import taking
 from labthings.state.shapes import alike
 from labthings.state.tracked_list import unchanged
-from labthings.state.tracking import Change, Child, Held, Node, Tracking
+from labthings.state.tracking import Change, Child, ContainerTracking, Held, Node, Tracking
 
 MISSING: Any = object()
 _put = object.__setattr__
@@ -66,7 +66,7 @@ class ModelTracking(Tracking):
             change.undo()
         if is_as_given:
             self.home.commit(change)
-        elif change.node is top and isinstance(value, list | dict):
+        elif change.node is top and isinstance(value, list | dict) and isinstance(top.__tracking__, ContainerTracking):
             self.home.commit(top.__tracking__.overwriting(top, value))
         else:
             changed[name] = value

@@ -12,13 +12,13 @@ from labthings.state.json_patch import escape
 from labthings.state.operations import Operation
 from labthings.state.revalidation import commit, taking
 from labthings.state.tracked_list import unchanged
-from labthings.state.tracking import Change, Child, Held, Node, Tracking
+from labthings.state.tracking import Change, Child, ContainerTracking, Held, Node
 
 Value = TypeVar("Value")
 MISSING: Any = object()
 
 
-class DictTracking(Tracking):
+class DictTracking(ContainerTracking):
     """Where a dict is, and what it may contain."""
 
     __slots__ = ("shape",)

@@ -11,12 +11,12 @@ from typing_extensions import Self
 from labthings.state.containers import ListShape
 from labthings.state.operations import Operation
 from labthings.state.revalidation import commit, taking
-from labthings.state.tracking import Change, Child, Held, Node, Tracking
+from labthings.state.tracking import Change, Child, ContainerTracking, Held, Node
 
 Item = TypeVar("Item")
 
 
-class ListTracking(Tracking):
+class ListTracking(ContainerTracking):
     """Where a list is, and what it may contain."""
 
     __slots__ = ("shape",)

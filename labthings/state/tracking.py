@@ -68,13 +68,19 @@ class Tracking(ABC):
         :param pointer: where the node is.
         """
 
-    def overwriting(self, node: Any, contents: Any) -> Change:
-        """The change that gives a list or dict other contents, which are valid."""
-        raise NotImplementedError
-
     def is_derived(self, node: Any) -> bool:
         """Whether the node's JSON has something that is computed from other values in it."""
         return False
+
+
+class ContainerTracking(Tracking):
+    """What is known of a list or dict."""
+
+    __slots__ = ()
+
+    @abstractmethod
+    def overwriting(self, node: Any, contents: Any) -> Change:
+        """The change that gives it other contents, which are valid."""
 
 
 class Change(ABC):
