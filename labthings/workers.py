@@ -51,6 +51,7 @@ class LoopCalls:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
         self._woken = False
+        self._later: dict[object, tuple[asyncio.TimerHandle, Callable[[], object]]] = {}
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -74,6 +75,11 @@ class LoopCalls:
         """Do without the event loop, once it has made the calls that were left for it. For its own thread."""
         self._run()
         self._loop = None
+        for handle, function in list(self._later.values()):
+            handle.cancel()
+            self._calls.append((function, ()))
+        self._later.clear()
+        self._run()  # what these calls, or other threads, have left meanwhile
         self._calls.clear()
 
     def call_soon(self, function: Callable[..., object], *args: Any) -> None:
@@ -85,7 +91,16 @@ class LoopCalls:
         self._calls.append((function, args))
         if not self._woken:  # appended before it is looked at: `_run` clears it before it counts the calls
             self._woken = True
-            loop.call_soon_threadsafe(self._run)
+            context = contextvars.Context()  # and not this thread's, as others leave calls too
+            loop.call_soon_threadsafe(self._run, context=context)
+
+    def call_later(self, seconds: float, function: Callable[[], object]) -> None:
+        """Have the event loop call a function in a while; or before, if it ends. For its own thread.
+
+        :raises ServerNotRunningError: if there is no event loop.
+        """
+        key = object()
+        self._later[key] = (self.loop.call_later(seconds, self._call_now, key), function)
 
     def call(self, function: Callable[..., object], *args: Any) -> None:
         """Have the event loop call a function, and wait until it has. Not to be called in the event loop.
@@ -97,6 +112,9 @@ class LoopCalls:
         while not wait({done}, timeout=1).done:
             self.loop  # noqa: B018 - raises if there is none any more
         done.result()
+
+    def _call_now(self, key: object) -> None:
+        self._later.pop(key)[1]()
 
     def _run(self) -> None:
         self._woken = False

@@ -123,6 +123,19 @@ def test_without_a_loop_nothing_can_be_called() -> None:
         _ = calls.loop
 
 
+def test_what_the_last_calls_leave_is_done_too() -> None:
+    made: list[int] = []
+
+    async def main() -> None:
+        calls = LoopCalls()
+        calls.attach(asyncio.get_running_loop())
+        calls.call_soon(lambda: calls.call_soon(made.append, 1))
+        calls.detach()
+
+    asyncio.run(main())
+    assert made == [1]
+
+
 def test_calls_that_were_left_before_the_loop_goes_are_still_made() -> None:
     async def main() -> list[int]:
         calls, made = LoopCalls(), []
@@ -368,7 +381,9 @@ def test_a_brief_lane_is_helped_by_no_more_threads_than_may_run() -> None:
     assert in_loop(test) == 2
 
 
-def test_brief_calls_are_made_by_one_thread() -> None:
+def test_brief_calls_are_made_by_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("labthings.workers.BRIEF_SECONDS", 10)  # on a busy machine, even these may take long
+
     async def test(calls: LoopCalls, workers: Workers) -> set[int]:
         lane, gate = Lane("camera.image", workers, calls, running=3, brief=True), Gate()
         gate.may_go_on.set()

@@ -10,7 +10,7 @@ LabThingsError
  x DescriptorAddedToClassTwiceError
  x NotBoundToInstanceError
  x ReadOnlyPropertyError
- x PropertyNotObservableError
+ x PropertyNotObservableError, PropertyNotLiveError
  x PropertyRedefinitionError, ReservedNameError, DependencyError
  x FeatureNotAvailableError
  x MissingTypeError, InconsistentTypeError, UnserialisableTypeError, UnsupportedConstraintError
@@ -25,13 +25,14 @@ LabThingsError
  x MediaTypeMismatchError, NoUrlForContextError, StorageFullError, BlobTransferError
  x InvalidFrameError, NoFrameError, StreamEndedError
  x StateError                           live state: a document, or what is in it
-    - UntrackableTypeError, AlreadyInStateError, InvalidPatchError, SnapshotNeededError
+    - UntrackableTypeError, AlreadyInStateError, InvalidPatchError, VersionConflictError, UnknownFieldError,
+      UnfinishedBatchError, SnapshotNeededError
  x CommandError                         raise it in a command of a LabSync to tell the client what went wrong
  x RequestError                         an HTTP request that cannot be served
     - NotFoundError, MethodNotAllowedError, InvocationEndedError, InvocationNotEndedError, BlobGoneError,
       UnsupportedMediaTypeError, NotAcceptableError, BodyTooLargeError, RangeNotSatisfiableError, ForbiddenOriginError
  x ClientPropertyError                  raised by ThingClient, as are the next four
-    - ReadOnlyClientPropertyError, UnobservableClientPropertyError
+    - ReadOnlyClientPropertyError, UnobservableClientPropertyError, StaleStateError, StateTimeoutError
  x FailedToInvokeActionError, ServerActionError, FailedToSubscribeError, ThingUnavailableError
  x DiscoveryError                       servers on the network cannot be looked for, or told of
 
@@ -48,6 +49,8 @@ from labthings.exceptions.client import (
     FailedToSubscribeError,
     ReadOnlyClientPropertyError,
     ServerActionError,
+    StaleStateError,
+    StateTimeoutError,
     ThingUnavailableError,
     UnobservableClientPropertyError,
 )
@@ -70,7 +73,10 @@ from labthings.exceptions.state import (
     InvalidPatchError,
     SnapshotNeededError,
     StateError,
+    UnfinishedBatchError,
+    UnknownFieldError,
     UntrackableTypeError,
+    VersionConflictError,
 )
 from labthings.exceptions.sync import CommandError
 from labthings.exceptions.things import (
@@ -102,6 +108,7 @@ from labthings.exceptions.things import (
     NotConnectedToServerError,
     NoUrlForContextError,
     OverspecifiedDefaultError,
+    PropertyNotLiveError,
     PropertyNotObservableError,
     PropertyRedefinitionError,
     ReadOnlyPropertyError,
@@ -162,6 +169,7 @@ __all__ = [
     "NotConnectedToServerError",
     "NotFoundError",
     "OverspecifiedDefaultError",
+    "PropertyNotLiveError",
     "PropertyNotObservableError",
     "PropertyRedefinitionError",
     "RangeNotSatisfiableError",
@@ -173,18 +181,23 @@ __all__ = [
     "ServerNotRunningError",
     "SettingsNotSavedError",
     "SnapshotNeededError",
+    "StaleStateError",
     "StateError",
+    "StateTimeoutError",
     "StorageFullError",
     "StreamEndedError",
     "ThingFailedError",
     "ThingNotConnectedError",
     "ThingSlotError",
     "ThingUnavailableError",
+    "UnfinishedBatchError",
+    "UnknownFieldError",
     "UnobservableClientPropertyError",
     "UnserialisableTypeError",
     "UnsupportedConstraintError",
     "UnsupportedMediaTypeError",
     "UntrackableTypeError",
+    "VersionConflictError",
 ]
 
 for _name in __all__:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from labthings.exceptions.root import LabThingsError
 from labthings.exceptions.things import PropertyNotObservableError, ReadOnlyPropertyError
 
@@ -16,6 +18,22 @@ class ReadOnlyClientPropertyError(ClientPropertyError, ReadOnlyPropertyError):
 
 class UnobservableClientPropertyError(ClientPropertyError, PropertyNotObservableError):
     """The server does not tell of changes of that property."""
+
+
+class StaleStateError(ClientPropertyError):
+    """What a client has of live state may no longer be what the server has.
+
+    :param reason: why that is so.
+    :param since: since when.
+    """
+
+    def __init__(self, message: str, reason: str = "", since: datetime | None = None) -> None:
+        super().__init__(message)
+        self.reason, self.since = reason, since
+
+
+class StateTimeoutError(ClientPropertyError, TimeoutError):
+    """Live state did not become in time what was waited for."""
 
 
 class FailedToInvokeActionError(LabThingsError, RuntimeError):

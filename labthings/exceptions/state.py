@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from labthings.exceptions.root import LabThingsError
+from labthings.suggestions import did_you_mean
 
 
 class StateError(LabThingsError, RuntimeError):
@@ -21,6 +24,34 @@ class InvalidPatchError(StateError, ValueError):
     """A patch does not fit the data that it is for."""
 
     status_code = 409
+
+
+class UnfinishedBatchError(StateError):
+    """Live state cannot be saved in the middle of a batch."""
+
+
+class VersionConflictError(StateError, ValueError):
+    """The state is at another version than the one that it was to be changed at."""
+
+    status_code = 412
+
+
+class UnknownFieldError(StateError, ValueError):
+    """Data has something in it that is no field of the model.
+
+    :param place: where it is: the keys and indices that lead to it.
+    :param model: the model's name.
+    :param known: what there could be.
+    """
+
+    status_code = 422
+
+    def __init__(self, place: tuple[Any, ...], model: str, known: list[str]) -> None:
+        *above, name = map(str, place)
+        where = f"{'.'.join(above)}: " if above else ""
+        hint = did_you_mean(name, known) or f" There is: {', '.join(known)}."
+        super().__init__(f"{where}A {model} has no field '{name}'.{hint}")
+        self.place = place
 
 
 class SnapshotNeededError(StateError, LookupError):

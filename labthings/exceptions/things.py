@@ -88,6 +88,12 @@ class PropertyNotObservableError(LabThingsError, RuntimeError):
     status_code = 403
 
 
+class PropertyNotLiveError(LabThingsError, RuntimeError):
+    """The property is not live state, so there are no patches of it."""
+
+    status_code = 403
+
+
 class DependencyError(LabThingsError, AttributeError):
     """A property depends on something that is no property, or does not say when it changes."""
 

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+from labthings.state.belonging import batch, document_of
 from labthings.state.document import Document
 from labthings.state.operations import Operation, Patch, Snapshot
 from labthings.state.origins import current_origin, origin
@@ -29,6 +30,8 @@ __all__ = [
     "Snapshot",
     "TrackedDict",
     "TrackedList",
+    "batch",
     "current_origin",
+    "document_of",
     "origin",
 ]

@@ -11,6 +11,7 @@ from labthings.exceptions import InvalidPatchError
 from labthings.state.operations import Operation
 
 OPERATIONS = ("add", "remove", "replace", "move", "copy", "test")
+MOST_COPIED = 2**20  # bytes of JSON; a list that is copied into itself is twice as large each time
 
 
 def escape(name: str) -> str:
@@ -70,6 +71,7 @@ class _Patching:
     def __init__(self, data: Any) -> None:
         self.data = data
         self._undo: list[Callable[[], object]] = []
+        self._copied_bytes = 0
 
     def undo(self) -> None:
         for each in reversed(self._undo):
@@ -96,10 +98,17 @@ class _Patching:
     def _move(self, op: str, source: str, path: str) -> None:
         if op == "move" and path.startswith(f"{source}/"):
             raise InvalidPatchError(f"'{source}' cannot be moved into itself.")
-        value = _copy(at(self.data, source))
+        value = at(self.data, source)
         if op == "move":
             self._put("remove", source, None)
-        self._put("add", path, value)
+        self._put("add", path, value if op == "move" else self._copied(value))
+
+    def _copied(self, value: Any) -> Any:
+        json = pydantic_core.to_json(value)
+        self._copied_bytes += len(json)
+        if self._copied_bytes > MOST_COPIED:
+            raise InvalidPatchError(f"A patch cannot copy more than {MOST_COPIED} bytes.")
+        return pydantic_core.from_json(json)
 
     def _put(self, op: str, path: str, value: Any) -> None:
         if not path:

@@ -61,7 +61,21 @@ class Ledger:
 
         :raises InvalidPatchError: if they do not fit.
         """
-        return applied(pydantic_core.from_json(self.snapshot().data), operations)
+        kept = [each for each in operations if not self._is_test_of_version(each)]
+        return applied(pydantic_core.from_json(self.snapshot().data), kept)
+
+    def _is_test_of_version(self, operation: Operation | Mapping[str, Any]) -> bool:
+        """Whether an operation tests the version, which it then does.
+
+        :raises InvalidPatchError: if the version or the epoch is another.
+        """
+        if not isinstance(operation, Mapping) or operation.get("op") != "test" or "version" not in operation:
+            return False
+        version, epoch = operation["version"], operation.get("epoch", self.epoch)
+        if type(version) is not int or version != self.version or epoch != self.epoch:
+            told = f"{version!r}" if epoch == self.epoch else f"{version!r} of another epoch"
+            raise InvalidPatchError(f"The patch is for version {told}, but now there is version {self.version}.")
+        return True
 
 
 class Subscribers:

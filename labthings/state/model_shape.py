@@ -42,6 +42,7 @@ class ModelShape:
         self._serialise = cls.__pydantic_serializer__.to_json
         self.is_opaque = self._reader.is_opaque
         self.has_validators = self._reader.has_validators
+        self.takes_others = "extra" in cls.model_config or _looks_at_data(cls)
         self.is_frozen = bool(cls.model_config.get("frozen"))
         schemas = self._reader.model_fields["fields"]
         computed = self._reader.model_fields.get("computed_fields", ())
@@ -50,6 +51,7 @@ class ModelShape:
             **{name: _json_name(name, schema) for name, schema in schemas.items()},
             **{each["property_name"]: JsonName(each.get("alias") or each["property_name"]) for each in computed},
         }
+        self.words = {name: words for name, schema in schemas.items() if (words := self._reader.words(schema))}
         self.excluded = {name for name, schema in schemas.items() if schema.get("serialization_exclude") is True}
         self.structured = [name for name, field in self.fields.items() if field.is_structured]
         self.derived = [each["property_name"] for each in computed]
@@ -67,8 +69,11 @@ class ModelShape:
 
         :param names: the fields to tell of, instead of all.
         """
-        include = None if names is None else set(names)
-        fragment: bytes = self._serialise(model, include=include, by_alias=True, warnings="error")
+        if names is None:
+            document: bytes = self._serialise(model, by_alias=True, warnings="error")
+            return document
+        # what is in a field has been validated; and pydantic lets go of the GIL for a word, so that others would starve
+        fragment: bytes = self._serialise(model, include=set(names), by_alias=True, warnings=False)
         return fragment
 
     def replacement(self, model: Any, name: str, pointer: str) -> list[Operation]:
@@ -105,6 +110,12 @@ class ModelShape:
 
 def _json_name(name: str, schema: Any) -> JsonName:
     return JsonName(schema.get("serialization_alias", name), conditional="serialization_exclude_if" in schema)
+
+
+def _looks_at_data(cls: Any) -> bool:
+    """Whether a model has validators that see data before its fields do, and so may understand what is no field."""
+    validators = cls.__pydantic_decorators__.model_validators.values()
+    return any(each.info.mode != "after" for each in validators)
 
 
 def _looks_at_the_model(schema: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -12,6 +13,9 @@ from labthings.exceptions import StateError
 
 DEEPEST = 190
 """How many arrays and objects may be within one another, which is a little less than what parsers of JSON take."""
+LONGEST_NUMBER = 4300
+"""How many digits a whole number may have, which is what parsers of JSON take."""
+_TOO_LONG = re.compile(rb"\d{%d}" % (LONGEST_NUMBER + 1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +35,27 @@ class Operation:
         """The value as plain data, made anew each time."""
         return None if self.json is None else pydantic_core.from_json(self.json)
 
-    def check_depth(self) -> None:
-        """Refuse a value that could not be read where it would be, since it is nested too deeply.
+    def check(self) -> None:
+        """Refuse a value that could not be read where it would be, or a path that could not be sent.
 
-        :raises StateError: if it is.
+        :raises StateError: if the value is nested too deeply, or has too long a number; or the path is no Unicode.
         """
-        json = self.json or b""
-        above = self.path.count("/")
-        if above + json.count(b"[") + json.count(b"{") > DEEPEST:
-            outer = 200 - DEEPEST + above
-            try:
+        if self.json is None:
+            return
+        json, above = self.json, self.path.count("/")
+        is_deep = above + json.count(b"[") + json.count(b"{") > DEEPEST
+        try:
+            self.path.isascii() or self.path.encode()
+            if is_deep or (len(json) > LONGEST_NUMBER and _TOO_LONG.search(json)):
+                outer = 200 - DEEPEST + above
                 pydantic_core.from_json(b"%b%b%b" % (b"[" * outer, json, b"]" * outer))
-            except ValueError as error:
-                raise StateError(f"Live state cannot be nested more than {DEEPEST} levels deep.") from error
+        except UnicodeEncodeError as error:
+            raise StateError(f"{self.path!r} is no Unicode, as what is in live state must be.") from error
+        except ValueError as error:
+            raise StateError(
+                f"Live state cannot be nested more than {DEEPEST} levels deep, "
+                f"nor have numbers of more than {LONGEST_NUMBER} digits."
+            ) from error
 
     def to_json(self) -> bytes:
         """The operation as JSON."""

@@ -18,6 +18,8 @@ def origin(data: Mapping[str, Any] | None) -> Iterator[None]:
 
     :param data: what can be made JSON, such as ``{"invocation": "..."}``; None: they have no origin.
     """
+    if data is not None and not isinstance(data, Mapping):
+        raise TypeError(f"An origin is a dictionary, such as {{'by': 'me'}}, not {data!r}.")
     token = _origin.set(None if data is None else pydantic_core.from_json(pydantic_core.to_json(data)))
     try:
         yield

@@ -20,10 +20,8 @@ class ReactiveModel(BaseModel, Node):
     """A model whose changes are validated and, once it is in a `Document`, told of."""
 
     __slots__ = ("__tracking__",)
-    __tracking__: ModelTracking
     model_config = ConfigDict(
         validate_assignment=True,
-        validate_default=True,
         serialize_by_alias=True,
         validate_by_alias=True,
         validate_by_name=True,

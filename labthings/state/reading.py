@@ -3,47 +3,85 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, TypeVar
 
+import pydantic_core
+from pydantic import BaseModel
+
+from labthings.exceptions import StateError, UnknownFieldError
 from labthings.state.model_shape import ModelShape, shape_of
 from labthings.state.shapes import Shape
 
+Model = TypeVar("Model", bound=BaseModel)
 
-def readable(data: Any, cls: type) -> Any:
+
+def validated(cls: type[Model], data: Any, strict: bool | None = None) -> Model:
+    """A new model of some data.
+
+    :param data: plain data, by the names that fields have in JSON, or their own; JSON; or a model of the same class.
+    :param strict: whether JSON must be of the right type: ``"1"`` is no number.
+    :raises pydantic.ValidationError: if it is not valid.
+    """
+    if isinstance(data, BaseModel):
+        if type(data) is not cls:
+            raise StateError(f"A {type(data).__name__} cannot be loaded where there is a {cls.__name__}.")
+        return data.model_copy()
+    if not isinstance(data, bytes | str):
+        return cls.model_validate(readable(data, cls), by_alias=True, by_name=True)
+    plain = readable(pydantic_core.from_json(data), cls, refuse_unknown=bool(strict))
+    document = pydantic_core.to_json(plain, inf_nan_mode="constants")
+    return cls.model_validate_json(document, by_alias=True, by_name=True, strict=strict)
+
+
+def readable(data: Any, cls: type, *, refuse_unknown: bool = False) -> Any:
     """Data by the names of fields, without what is computed.
 
     :param data: plain data, by the names that fields have in JSON, or their own.
     :param cls: the model that it is for.
+    :param refuse_unknown: whether what is no field is an error, unless the model's configuration says what becomes of
+        it.
+    :raises UnknownFieldError: if there is such a thing, and it is one.
     """
-    return _object(data, shape_of(cls)) if isinstance(data, dict) else data
+    return _Reader(refuse_unknown).value(data, shape_of(cls), ()) if isinstance(data, dict) else data
 
 
-def _object(data: dict[str, Any], shape: ModelShape) -> dict[str, Any]:
-    names = {told.name: name for name, told in shape.json_names.items()}
-    found: dict[str, Any] = {}
-    for key, value in data.items():
-        name = names.get(key, key) if isinstance(key, str) else key
-        if name in shape.fields:
-            found[name] = _value(value, shape.fields[name])
-        elif key not in names:
-            found[key] = value
-    return found
+class _Reader:
+    def __init__(self, refuse_unknown: bool) -> None:
+        self._refuse_unknown = refuse_unknown
+
+    def value(self, data: dict[str, Any], shape: ModelShape, place: tuple[Any, ...]) -> dict[str, Any]:
+        names = {told.name: name for name, told in shape.json_names.items()}
+        found: dict[str, Any] = {}
+        for key, value in data.items():
+            name = names.get(key, key) if isinstance(key, str) else key
+            if name in shape.fields:
+                found[name] = self._field(value, shape.fields[name], (*place, key))
+            elif key not in names:
+                if self._refuse_unknown and not shape.takes_others:
+                    raise UnknownFieldError((*place, key), shape.cls.__name__, list(names))
+                found[key] = value
+        return found
+
+    def _field(self, value: Any, shape: Shape, place: tuple[Any, ...]) -> Any:
+        if value is None and shape.is_float and not shape.is_nullable:
+            return math.nan  # since JSON has no word for it
+        if type(value) is dict and shape.models:
+            model = max((shape_of(cls) for cls in shape.models), key=lambda each: _fit(value, each))
+            return self.value(value, model, place)
+        if type(value) is dict and shape.dicts:
+            item: Any = shape.dicts.item
+            return {key: self._field(each, item, (*place, key)) for key, each in value.items()}
+        if type(value) is list and shape.lists:
+            item = shape.lists.item
+            return [self._field(each, item, (*place, index)) for index, each in enumerate(value)]
+        return value
 
 
-def _value(value: Any, shape: Shape) -> Any:
-    if value is None and shape.is_float and not shape.is_nullable:
-        return math.nan  # since JSON has no word for it
-    if type(value) is dict and shape.models:
-        return _object(value, max((shape_of(cls) for cls in shape.models), key=lambda each: _fit(value, each)))
-    if type(value) is dict and shape.dicts:
-        item: Any = shape.dicts.item
-        return {key: _value(each, item) for key, each in value.items()}
-    if type(value) is list and shape.lists:
-        item = shape.lists.item
-        return [_value(each, item) for each in value]
-    return value
-
-
-def _fit(data: dict[str, Any], shape: ModelShape) -> int:
-    """How many of a model's fields are in the data."""
-    return sum(told.name in data or name in data for name, told in shape.json_names.items())
+def _fit(data: dict[str, Any], shape: ModelShape) -> tuple[bool, int]:
+    """Whether the data may be of a model, as its literals say, and how many of its fields are there."""
+    names = shape.json_names
+    told = ((data.get(names[name].name, data.get(name)), words) for name, words in shape.words.items())
+    return (
+        all(value is None or value in words for value, words in told),
+        sum(each.name in data or name in data for name, each in names.items()),
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection, Iterator, Mapping
+from enum import Enum
 from typing import Any
 
 from pydantic_core import CoreConfig
@@ -63,6 +64,12 @@ class ShapeReader:
             if schema["type"] in ("model", "model-fields") or "schema" not in schema:
                 return
             schema = schema["schema"]
+
+    def words(self, schema: Any) -> list[Any]:
+        """What may be at a place in JSON, if that is one of a few words."""
+        *_, inner = self.inside(schema)
+        expected = inner["expected"] if inner["type"] == "literal" else ()
+        return [each.value if isinstance(each, Enum) else each for each in expected]
 
     def _read(self, schema: Any, shape: Shape) -> None:
         self._gather(schema, shape)

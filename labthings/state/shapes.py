@@ -56,7 +56,7 @@ class Shape:
 
     def to_json(self, value: Any) -> bytes:
         """A value as JSON."""
-        fragment: bytes = self._serialise(value, by_alias=True, warnings="error")
+        fragment: bytes = self._serialise(value, by_alias=True, warnings=False)  # as in `ModelShape.to_json`
         return fragment
 
     def is_opaque(self, value: Any) -> bool:

@@ -226,4 +226,6 @@ def unchanged(old: object, new: object) -> bool:
         return old is new
     if type(old) is not type(new):
         return False
-    return old == new if type(new) in _SCALARS else type(new) is float and old == new and new != 0
+    if type(new) is float:
+        return old == new and (new != 0 or str(old) == str(new))  # 0.0 is not -0.0
+    return type(new) in _SCALARS and old == new

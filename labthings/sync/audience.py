@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from labthings.state import Document, Patch, Snapshot
+from labthings.state.patch_log import PatchLog
+from labthings.sync.messages import patch_text
 from labthings.sync.outbox import Outbox
-from labthings.sync.patch_log import PatchLog
 from labthings.sync.streams import Stream
 from labthings.workers import LoopCalls
 
@@ -34,7 +35,7 @@ class Audience:
         self._calls = calls
         self._clients: set[Listener] = set()
         self._changed: set[Stream] = set()
-        self.log = PatchLog()
+        self.log = PatchLog(patch_text)
         self.streams: dict[str, Stream] = {}
         self.document: Document[Any] | None = None
 

@@ -19,6 +19,7 @@ from starlette.websockets import WebSocket
 from labthings.exceptions import ConfigurationError, ForbiddenOriginError, LabThingsError, NotFoundError, StateError
 from labthings.problem_details import MEDIA_TYPE, problem_details
 from labthings.server.guard import Guard
+from labthings.server.javascript import NAME, JavaScript
 from labthings.state import Document, Patch, ReactiveModel
 from labthings.sync.audience import Audience
 from labthings.sync.client import Client
@@ -158,10 +159,11 @@ class LabSync:
 
     @property
     def routes(self) -> list[BaseRoute]:
-        """The WebSocket, ``/sync/ws``, and the state, ``/sync/state``, for an application of one's own."""
+        """For an application of one's own: ``/sync/ws``, the WebSocket, ``/sync/state``, and ``/sync/labthings.js``."""
         return [
             WebSocketRoute(f"{self._path}/ws", self.handle_ws),
             Route(f"{self._path}/state", self._get_state, methods=["GET"]),
+            Route(f"{self._path}/{NAME}", JavaScript(), methods=["GET"]),
         ]
 
     @asynccontextmanager

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from labthings.state import Snapshot
+from labthings.state.patch_log import PatchLog
 from labthings.sync.messages import snapshot_text
-from labthings.sync.patch_log import PatchLog
 from labthings.sync.streams import Stream
 
 MOST_REPLIES = 64

@@ -52,19 +52,18 @@ def _metadata(schema: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _has_mark(adapter: TypeAdapter[Any], marks: Set[str]) -> bool:
-    return any(not marks.isdisjoint(metadata) for metadata in _all_metadata(adapter.core_schema))
+    return any(not marks.isdisjoint(_metadata(part)) for part in parts_of(adapter))
 
 
-def _all_metadata(schema: Any) -> Iterator[Mapping[str, Any]]:
-    """The metadata of every part of a schema."""
-    waiting, seen = [schema], set()
+def parts_of(adapter: TypeAdapter[Any]) -> Iterator[Mapping[str, Any]]:
+    """Every part of a type's schema."""
+    waiting: list[Any] = [adapter.core_schema]
+    seen: set[int] = set()
     while waiting:
         part = waiting.pop()
         if isinstance(part, list | tuple):
             waiting.extend(part)
         elif isinstance(part, Mapping) and id(part) not in seen:
             seen.add(id(part))
-            metadata = part.get("metadata")
-            if isinstance(metadata, Mapping):
-                yield metadata
+            yield part
             waiting.extend(each for key, each in part.items() if key not in _NOT_SCHEMAS)

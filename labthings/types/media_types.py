@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 JSON = "application/json"
+JSON_PATCH = "application/json-patch+json"
 NPY = "application/x-npy"
 OCTETS = "application/octet-stream"
 CBOR = "application/cbor"

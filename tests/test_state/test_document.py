@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import ConfigDict, Field, ValidationError, computed_field
 
-from labthings.exceptions import InvalidPatchError, StateError, UntrackableTypeError
+from labthings.exceptions import InvalidPatchError, StateError, UntrackableTypeError, VersionConflictError
 from labthings.state import Document, Operation, Patch, ReactiveModel, Replica
 
 
@@ -107,9 +107,18 @@ def test_a_client_may_patch_it(follow: Any) -> None:
     )
     assert state.channels[0] is first
     assert (first.bias, len(state.channels), state.table, len(replica.patches)) == (1, 2, {"b": [1]}, 1)
-    for operations, version in ([{"op": "remove", "path": "/nothing"}], None), ([], 0):
+    for operation in (
+        {"op": "remove", "path": "/nothing"},
+        {"op": "test", "version": 0},
+        {"op": "test", "version": True},
+        {"op": "test", "version": 1, "epoch": "another"},
+    ):
         with pytest.raises(InvalidPatchError):
-            replica.document.patch(operations, base_version=version)
+            replica.document.patch([{"op": "replace", "path": "/number", "value": 1}, operation])
+    for change in (replica.document.patch, replica.document.load_state):
+        with pytest.raises(VersionConflictError, match="for version 0, but now there is version 1"):
+            change([], base_version=0)
+    replica.document.patch([{"op": "test", "version": 1, "epoch": replica.epoch}], base_version=1)
     with pytest.raises(ValidationError):
         replica.document.patch([{"op": "replace", "path": "/number", "value": "x"}])
     state.channels[1].bias = 5
@@ -329,3 +338,49 @@ def test_what_is_nested_too_deeply_is_refused(follow: Any) -> None:
     replica.document.model.field = [[] for _ in range(500)]
     replica.check()
     assert len(replica.patches) == 3
+
+
+def test_patches_that_wait_for_a_flush_are_bounded_though_their_origins_alternate() -> None:
+    waiting: list[Any] = []
+    document = Document(State(), schedule_flush=waiting.append)
+    told: list[Patch] = []
+    document.subscribe(told.append)
+    for number in range(2500):
+        with document.origin({"number": number % 2}):
+            document.model.number = number + 1
+    assert len(told) > 1000
+    document.flush()
+    assert [each.version for each in told] == list(range(1, 2501))
+
+
+def test_who_notes_changes_need_not_fear_the_lock_though_the_code_that_makes_them_holds_it() -> None:
+    taken = threading.Event()
+
+    class Noted(Document[State]):
+        def changed(self) -> None:
+            thread = threading.Thread(target=self._take)
+            thread.start()
+            thread.join(5)
+
+        def _take(self) -> None:
+            with self.lock:
+                taken.set()
+
+    document = Noted(State())
+    with document.lock:
+        document.model.number = 1
+        document.model.number = 2
+    assert taken.is_set()
+
+
+def test_a_change_whose_origin_cannot_be_told_leaves_the_lock_free() -> None:
+    class Lost(Document[State]):
+        def find_origin(self) -> None:
+            raise LookupError("nobody")
+
+    document = Lost(State())
+    with pytest.raises(LookupError, match="nobody"):
+        document.model.number = 1
+    with pytest.raises(RuntimeError, match="does not have it"):
+        document.lock.release()
+    assert document.model.number == 0

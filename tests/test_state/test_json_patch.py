@@ -80,6 +80,14 @@ def test_an_operation_that_does_not_fit_is_refused(data: Any, operation: Any) ->
     assert data == before
 
 
+def test_a_patch_cannot_grow_without_bound() -> None:
+    data = {"a": [1, 2], "b": ["x" * 2**16]}
+    for path, source in (("/a/-", "/a"), ("/b/-", "/b/0")):
+        with pytest.raises(InvalidPatchError, match="cannot copy more than 1048576 bytes"):
+            applied(data, [{"op": "copy", "from": source, "path": path}] * 300)
+    assert data == {"a": [1, 2], "b": ["x" * 2**16]}
+
+
 def test_what_a_copy_brings_is_not_shared() -> None:
     data = applied({"a": [1]}, [{"op": "copy", "from": "/a", "path": "/b"}, {"op": "add", "path": "/b/-", "value": 2}])
     assert data == {"a": [1], "b": [1, 2]}

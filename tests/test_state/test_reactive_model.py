@@ -74,7 +74,7 @@ def test_what_is_equal_in_python_and_not_in_json_is_told_of(old: Any, new: Any, 
     replica.check()
 
 
-@pytest.mark.parametrize("value", [1, "a", None, True, 2.5])
+@pytest.mark.parametrize("value", [1, "a", None, True, 2.5, 0.0, -0.0])
 def test_the_same_value_again_is_no_change(value: Any, follow: Any) -> None:
     state = State(enabled=value)
     replica = follow(state)

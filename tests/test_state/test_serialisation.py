@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, timezone
+from enum import Enum
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
@@ -18,7 +20,8 @@ from pydantic import (
     model_serializer,
 )
 
-from labthings.state import ReactiveModel
+from labthings.exceptions import StateError
+from labthings.state import Document, ReactiveModel
 
 
 class Channel(ReactiveModel):
@@ -253,3 +256,173 @@ def test_unions_of_models(follow: Any) -> None:
     bench.sources[1].lines.append(633)  # type: ignore[union-attr]
     bench.sources[0].power = 1  # type: ignore[union-attr]
     replica.check()
+
+
+@pytest.mark.parametrize("kind", ["volt", "amp"])
+def test_the_literals_of_a_model_tell_it_from_others_with_the_same_names_in_json(follow: Any, kind: str) -> None:
+    class Kind(str, Enum):
+        AMP = "amp"
+
+    class Volt(ReactiveModel):
+        kind: Literal["volt"] = "volt"
+        volts: float = Field(0.0, alias="value")
+
+    class Amp(ReactiveModel):
+        kind: Literal[Kind.AMP] = Kind.AMP
+        amps: float | None = Field(None, alias="value")
+
+    class Meter(ReactiveModel):
+        reading: Annotated[Volt | Amp, Field(discriminator="kind")]
+        name: str = ""
+
+    meter = Meter(reading={"kind": kind})  # type: ignore[arg-type]
+    replica = follow(meter)
+    for value in (3.5, None):
+        replica.document.patch([{"op": "replace", "path": "/reading/value", "value": value}], strict=True)
+        replica.document.patch([{"op": "replace", "path": "/name", "value": f"{value}"}], strict=True)
+        assert replica.data == {"reading": {"kind": kind, "value": value}, "name": f"{value}"}
+        assert repr(replica.read(Meter)) == repr(meter)
+    assert repr(meter.reading) in ("Volt(kind='volt', volts=nan)", "Amp(kind=<Kind.AMP: 'amp'>, amps=None)")
+
+
+@pytest.mark.parametrize("value", [{"\ud800": 1}, {"a": "\ud800"}, {"a": 10**4300}, {"a": [-(10**5000)]}])
+def test_what_could_not_be_sent_or_read_is_refused(follow: Any, value: Any) -> None:
+    class Table(ReactiveModel):
+        table: dict[str, Any] = Field({})
+
+        @computed_field
+        @property
+        def longer(self) -> Any:
+            return [each * 10 for each in self.table.values()]
+
+    model = Table()
+    replica = follow(model)
+    with pytest.raises((StateError, ValueError), match=r"Unicode|surrogates|4300 digits"):
+        model.table.update(value)
+    assert model.table == {}
+    model.table["b"] = 10**4299  # what is computed of it is too long, and stays as it was
+    model.table["c"] = 1
+    assert replica.data == {"table": {"b": 10**4299, "c": 1}, "longer": []}
+    del model.table["b"]
+    replica.check()
+
+
+def test_a_number_that_could_not_be_read_is_not_loaded(follow: Any) -> None:
+    class Number(ReactiveModel):
+        field: int = 0
+
+    replica = follow(Number())
+    with pytest.raises(StateError, match="more than 4300 digits"):
+        replica.document.load_state({"field": 10**4300})
+    replica.document.load_state({"field": 10**4299})
+    replica.check()
+
+
+class Rounded(ReactiveModel):
+    """What JSON tells less of than there is."""
+
+    number: float = 1.23456
+    other: int = 0
+    limit: float = math.inf
+
+    @field_serializer("number")
+    def _rounded(self, number: float) -> float:
+        return round(number, 2)
+
+
+def test_a_patch_leaves_what_is_the_same_in_json() -> None:
+    document = Document(Rounded())
+    document.patch([{"op": "replace", "path": "/other", "value": 1}])
+    assert (document.model.number, document.model.other, document.model.limit) == (1.23456, 1, math.inf)
+    document.patch([{"op": "replace", "path": "/number", "value": 1.5}])
+    assert document.model.number == 1.5
+
+
+def test_json_leaves_what_is_the_same_in_it_and_models_replace_it() -> None:
+    document = Document(Rounded())
+    document.load_state(document.snapshot().data)
+    assert (document.model.number, document.model.limit) == (1.23456, math.inf)
+    document.load_state(Rounded(number=1.231, limit=math.nan))
+    assert document.model.number == 1.231
+    assert math.isnan(document.model.limit)
+
+
+class Labelled(ReactiveModel):
+    name: str
+    limit: float = math.inf
+    secret: str = Field("", exclude=True)
+
+
+class Labels(ReactiveModel):
+    items: list[Labelled] = Field(default_factory=list)
+    limits: list[float] = Field(default_factory=list)
+
+
+@pytest.mark.parametrize(
+    ("operations", "secrets"),
+    [
+        ([{"op": "remove", "path": "/items/0"}], "bc"),
+        ([{"op": "remove", "path": "/items/1"}], "ac"),
+        ([{"op": "move", "from": "/items/0", "path": "/items/2"}], "bca"),
+        ([{"op": "add", "path": "/items/0", "value": {"name": "new"}}], ["", "a", "b", "c"]),
+        ([{"op": "replace", "path": "/items/1/name", "value": "other"}], "abc"),
+        ([{"op": "copy", "from": "/items/0", "path": "/items/3"}], ["a", "b", "c", ""]),
+        ([{"op": "replace", "path": "/items", "value": []}], ""),
+    ],
+)
+def test_a_patch_of_a_list_leaves_its_items_what_they_are(operations: Any, secrets: Any) -> None:
+    items = [Labelled(name=each, secret=each) for each in "abc"]
+    document = Document(Labels(items=items))
+    before = {each.secret: each for each in document.model.items}
+    document.patch(operations, strict=True)
+    assert [each.secret for each in document.model.items] == list(secrets)
+    assert all(each is before.get(each.secret, each) for each in document.model.items)
+    assert all(each.limit == math.inf for each in document.model.items if each.secret)
+
+
+def test_a_patch_of_a_list_of_numbers_leaves_infinite_ones() -> None:
+    document = Document(Labels(limits=[1, math.inf, 3, -math.inf]))
+    document.patch([{"op": "remove", "path": "/limits/0"}])
+    assert document.model.limits == [math.inf, 3, -math.inf]
+
+
+class Quotient(ReactiveModel):
+    number: float = 1
+    hidden: float = Field(0, exclude=True)
+
+    @computed_field
+    @property
+    def quotient(self) -> float:
+        return 1 / (self.number - self.hidden)
+
+
+def test_what_cannot_be_told_afterwards_is_taken_back() -> None:
+    document = Document(Quotient())
+    model = document.model
+    model.hidden = 5
+    document.flush()
+    before = document.snapshot()
+    for change in (
+        lambda: document.load_state({"number": 5}),
+        lambda: document.load_state(b'{"number": 5}'),
+        lambda: document.patch([{"op": "replace", "path": "/number", "value": 5}]),
+    ):
+        with pytest.raises(ValueError, match="ZeroDivisionError"):
+            change()
+        assert (model.number, model.hidden) == (1, 5)
+        assert document.snapshot() == before
+    document.patch([{"op": "replace", "path": "/number", "value": 6}])
+    assert (model.number, model.hidden, model.quotient) == (6, 5, 1)
+
+
+class Grown(ReactiveModel):
+    gain: float = 1
+    folder: Path = Path("/data")
+    count: int = 0
+
+
+def test_fields_that_came_later_have_their_defaults() -> None:
+    document = Document(Grown())
+    document.load_state(b'{"gain": 3.75}')
+    document.patch([{"op": "remove", "path": "/folder"}], strict=True)
+    assert document.model == Grown(gain=3.75)

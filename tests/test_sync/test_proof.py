@@ -12,8 +12,8 @@ import pytest
 from pydantic import Field
 from websockets.sync.client import connect
 
-from labthings.state import Patch, Replica
-from labthings.sync import LabSync, ReactiveModel, patch_log
+from labthings.state import Patch, Replica, patch_log
+from labthings.sync import LabSync, ReactiveModel
 from tests.test_state.followers import words
 
 

@@ -143,7 +143,7 @@ def test_a_client_that_reads_nothing_holds_up_nobody(serve_sync: Any, caplog: py
                 state.bias = number
                 while replica.data["bias"] != number:
                     replica.apply(str(other.recv(timeout=5)))
-        assert len(sync._audience.log._patches) < 10
+        assert len(sync._audience.log._entries) < 10
     assert caplog.text == ""
 
 

@@ -12,8 +12,8 @@ from pydantic import ValidationError
 from starlette.testclient import TestClient
 
 from labthings.exceptions import StateError
-from labthings.state import Replica, origin
-from labthings.sync import LabSync, messages, patch_log
+from labthings.state import Replica, origin, patch_log
+from labthings.sync import LabSync, audience, messages
 from tests.test_sync.conftest import State
 
 Share = Callable[..., Any]
@@ -106,9 +106,7 @@ def test_clients_may_come_before_the_state() -> None:
 
 def test_a_patch_is_encoded_once(share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
     encoded: list[str] = []
-    monkeypatch.setattr(
-        patch_log, "patch_text", lambda patch: encoded.append(messages.patch_text(patch)) or encoded[-1]
-    )
+    monkeypatch.setattr(audience, "patch_text", lambda patch: encoded.append(messages.patch_text(patch)) or encoded[-1])
     shared = share()
     shared.start()
     websockets = [shared.connect() for _ in range(5)]
