@@ -20,6 +20,7 @@ from labthings.logs import get_thing_logger
 from labthings.outputs import blob
 from labthings.properties import DataProperty, DataSetting, property, setting
 from labthings.server import ThingConfig, ThingServer, ThingServerConfig
+from labthings.state import ReactiveModel
 from labthings.thing import Thing, ThingClassSettings
 from labthings.thing_server_interface import ThingServerInterface
 from labthings.thing_slots import thing_slot
@@ -38,6 +39,7 @@ __all__ = [
     "DataProperty",
     "DataSetting",
     "Event",
+    "ReactiveModel",
     "Thing",
     "ThingClassSettings",
     "ThingClient",

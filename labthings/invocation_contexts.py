@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import cached_property
 from logging import LogRecord
-from typing import Any
+from typing import Any, Protocol
 
 from labthings.exceptions import InvocationCancelledError, NoInvocationContextError
 
@@ -51,6 +52,16 @@ class Progress:
     message: str | None = None
 
 
+class LiveState(Protocol):
+    """State whose changes are told of a little later than they are made."""
+
+    def when_told(self, callback: Callable[[], object]) -> None:
+        """Have something called once all that has changed until now is told of."""
+
+    def flush(self) -> None:
+        """Tell of what has changed, now."""
+
+
 @dataclass(eq=False)
 class InvocationContext:
     """What the code that runs in an invocation shares with whoever watches it."""
@@ -65,6 +76,17 @@ class InvocationContext:
         """Set to ask the code to end. It is made when it is first asked for, since most actions never do."""
         event: CancelEvent | None = self.__dict__.get("_cancel_event")
         return event if event is not None else self.__dict__.setdefault("_cancel_event", CancelEvent())
+
+    @property
+    def changed(self) -> set[LiveState]:
+        """The live state that the code has changed. The set is made when it is first asked for, as the event is."""
+        changed: set[LiveState] | None = self.__dict__.get("_changed")
+        return changed if changed is not None else self.__dict__.setdefault("_changed", set())
+
+    @cached_property
+    def origin(self) -> Mapping[str, str]:
+        """What is told of the changes of live state that the code makes."""
+        return {"invocation": str(self.id)}
 
 
 _context: ContextVar[InvocationContext] = ContextVar("labthings_invocation_context")

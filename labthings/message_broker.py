@@ -49,7 +49,7 @@ class MessageBroker:
     """
 
     def __init__(self, loop_calls: LoopCalls | None = None) -> None:
-        self._loop_calls = loop_calls or LoopCalls()
+        self.loop_calls = loop_calls or LoopCalls()
         self._subscriptions: dict[str, dict[str, WeakSet[Subscriber]]] = {}
         self._watches: dict[tuple[str, str], Watch] = {}
         self._posted: dict[object, Message | _Change] = {}
@@ -111,7 +111,7 @@ class MessageBroker:
             self._posted[key] = item
         if first:
             try:
-                self._loop_calls.call_soon(self._publish_posted)
+                self.loop_calls.call_soon(self._publish_posted)
             except ServerNotRunningError:
                 LOGGER.debug("The server is not running, so %s.%s is not published", item.thing, item.affordance)
                 self._forget_posted()  # or else later messages would wait for this one to be published
@@ -119,7 +119,7 @@ class MessageBroker:
     def _make_room(self) -> None:
         if len(self._posted) < MOST_POSTED:
             return
-        if self._loop_calls.is_here:
+        if self.loop_calls.is_here:
             self._publish_posted()
         deadline = time.monotonic() + LONGEST_HOLD_UP
         while len(self._posted) >= MOST_POSTED and time.monotonic() < deadline:

@@ -13,11 +13,17 @@ from typing_extensions import Self, TypedDict
 from labthings.actions import ActionCollection, ActionDescriptor, ActionInfo
 from labthings.base_descriptor import Affordances, BaseDescriptor, descriptors_of
 from labthings.events import Event, EventCollection, EventDescriptor
-from labthings.exceptions import InvalidClassSettingsError, NotConnectedToServerError, ReservedNameError
+from labthings.exceptions import (
+    InvalidClassSettingsError,
+    NotConnectedToServerError,
+    ReservedNameError,
+    UntrackableTypeError,
+)
 from labthings.invocation_contexts import require_invocation_context
 from labthings.logs import get_thing_logger, require_thing_logger
 from labthings.properties import BaseProperty, BaseSetting, PropertyCollection, SettingCollection
 from labthings.properties.info import property_info
+from labthings.state import ReactiveModel
 from labthings.thing_server_interface import ThingServerInterface
 
 RESERVED_NAMES = frozenset({"properties", "actions", "events", "ws", "forms"})
@@ -85,6 +91,12 @@ class Thing:
             if name in RESERVED_NAMES or hasattr(Thing, name):
                 raise ReservedNameError(f"'{cls.__name__}.{name}' must have another name: LabThings uses '{name}'.")
             descriptor.check()
+        for name, value in vars(cls).items():
+            if isinstance(value, ReactiveModel):
+                raise UntrackableTypeError(
+                    f"'{cls.__name__}.{name}' is live state that belongs to no Thing. Make it a property: "
+                    f"`{name}: {type(value).__name__} = lt.property(default_factory={type(value).__name__})`."
+                )
 
     def __init__(self, thing_server_interface: ThingServerInterface) -> None:
         self._thing_server_interface = thing_server_interface

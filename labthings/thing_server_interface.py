@@ -24,6 +24,7 @@ from labthings.inbox import Inbox
 from labthings.listeners import Hearing, Subscription
 from labthings.logs import get_thing_logger
 from labthings.message_broker import Message, MessageBroker
+from labthings.workers import LoopCalls
 
 Params = ParamSpec("Params")
 ReturnType = TypeVar("ReturnType")
@@ -128,6 +129,11 @@ class ThingServerInterface:
         :raises ServerNotRunningError: if there is no event loop.
         """
         return self._portal.call(async_function, *args)
+
+    @property
+    def loop_calls(self) -> LoopCalls:
+        """The way to the event loop."""
+        return self._broker.loop_calls
 
     def get_thing_states(self) -> Mapping[str, Any]:
         """The ``thing_state`` of every Thing on the server, by name: metadata to store with a result.

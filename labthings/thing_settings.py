@@ -9,7 +9,7 @@ from typing import Any
 
 import pydantic_core
 
-from labthings.exceptions import InvalidValueError
+from labthings.exceptions import InvalidValueError, UnfinishedBatchError
 from labthings.properties import SettingInfo
 from labthings.settings_file import SettingsFile
 from labthings.thing import Thing
@@ -87,7 +87,7 @@ class ThingSettings:
 
     def _load(self, info: SettingInfo, saved: Any) -> None:
         try:
-            loading = info.load(info.validate_json(pydantic_core.to_json(saved)))  # as strict types read it
+            loading = info.load(info.validate_saved(pydantic_core.to_json(saved)))  # as strict types read it
         except InvalidValueError as error:
             self._refuse(info, error)
         except Exception as error:  # noqa: BLE001 - the setter is the Thing's own code
@@ -112,7 +112,9 @@ class ThingSettings:
         try:
             has_async_getter = info.is_read_in_loop and not info.is_data
             value = self._get_async(info) if has_async_getter else info.get()
-            dumped = info.adapter.dump_python(value, mode="json", warnings="error")
+            dumped = info.to_saved(value)
+        except UnfinishedBatchError:  # it is saved when that is finished
+            return self._saved.get(info.name, _ABSENT)
         except Exception as error:  # noqa: BLE001 - the getter is the Thing's own code
             self._thing.logger.error(
                 "The setting '%s' cannot be saved, so its last saved value is kept. %s: %s",

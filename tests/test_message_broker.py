@@ -254,7 +254,7 @@ def test_of_a_property_that_is_set_in_a_tight_loop_only_the_last_value_is_publis
             broker.post(status("completed"))
             broker.post(value("last"))
             published = asyncio.Event()
-            broker._loop_calls.call_soon(published.set)
+            broker.loop_calls.call_soon(published.set)
             await published.wait()
             return payloads(receive)
 

@@ -19,6 +19,7 @@ NAMES = [
     "DataProperty",
     "DataSetting",
     "Event",
+    "ReactiveModel",
     "Thing",
     "ThingClassSettings",
     "ThingClient",

@@ -17,6 +17,7 @@ import pydantic_core
 
 from labthings.actions.info import ActionInfo
 from labthings.actions.output import Output, input_of, output_of
+from labthings.actions.telling import wait_until_told, wait_until_told_async
 from labthings.exceptions import GlobalLockBusyError, InvocationCancelledError, InvocationError
 from labthings.global_lock import GlobalLock
 from labthings.invocation_contexts import InvocationContext, Progress, use_invocation_context
@@ -111,8 +112,7 @@ class Invocation:
             return
         with use_invocation_context(context):
             try:
-                with lock.hold() if (lock := self._lock) is not None else _NOTHING:
-                    self._complete(self.info.call(self._arguments))
+                self._complete(self._call(context))
             except BaseException as error:  # noqa: BLE001 - it is told to whoever asks for the invocation
                 self._fail(error)
 
@@ -124,11 +124,9 @@ class Invocation:
         self._task = asyncio.current_task()
         with use_invocation_context(context):
             try:
-                async with lock.hold_async() if (lock := self._lock) is not None else _NOTHING:
-                    self._complete(await self.info.call(self._arguments))
+                self._complete(await self._call_async(context))
             except BaseException as error:  # noqa: BLE001 - it is told to whoever asks for the invocation
                 self._fail(error)
-        self._task = None
 
     def cancel(self) -> None:
         """Ask the action to end; if it has not begun, it never will. Call this in the event loop."""
@@ -151,6 +149,21 @@ class Invocation:
         self.time_started = _now()
         self.status = InvocationStatus.RUNNING
         return self._context
+
+    def _call(self, context: InvocationContext) -> Any:
+        try:
+            with lock.hold() if (lock := self._lock) is not None else _NOTHING:
+                return self.info.call(self._arguments)
+        finally:
+            wait_until_told(context)
+
+    async def _call_async(self, context: InvocationContext) -> Any:
+        try:
+            async with lock.hold_async() if (lock := self._lock) is not None else _NOTHING:
+                return await self.info.call(self._arguments)
+        finally:
+            self._task = None  # what it has done is told of, though it should be cancelled now
+            await wait_until_told_async(context)
 
     def _complete(self, output: Any) -> None:
         self.output = output_of(self.info, output)

@@ -131,6 +131,13 @@ class BaseProperty(FieldTypedBaseDescriptor[Owner, Value]):
         except TypeError as error:
             raise self._inapplicable(error) from error
 
+    def validated_saved(self, document: bytes, obj: Host | None = None) -> Any:
+        """The value that was saved as a JSON document.
+
+        :raises InvalidValueError: if it does not fit.
+        """
+        return self.validated_json(document, obj)
+
     def _name_in(self, obj: Host | None) -> str:
         return f"{obj.name if obj is not None else self.owner.__name__}.{self.name}"
 
@@ -210,12 +217,17 @@ def parsed(adapter: TypeAdapter[Any], document: bytes, name: str) -> Any:
     try:
         return adapter.validator.validate_json(document, strict=True)
     except ValidationError as error:
-        if not all(map(_is_whole_number, error.errors(include_url=False, include_context=False))):
+        if not is_about_whole_numbers(error):
             raise invalid_value(name, error) from error
     try:
         return adapter.validator.validate_json(document)
     except ValidationError as error:
         raise invalid_value(name, error) from error
+
+
+def is_about_whole_numbers(error: ValidationError) -> bool:
+    """Whether all that is wrong is that whole numbers have a decimal point."""
+    return all(map(_is_whole_number, error.errors(include_url=False, include_context=False)))
 
 
 def _is_whole_number(fault: Mapping[str, Any]) -> bool:

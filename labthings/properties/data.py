@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, overload
 
+from pydantic import ValidationError
 from typing_extensions import Self
 
-from labthings.base_descriptor import Owner, Value
+from labthings.base_descriptor import Host, Owner, Value
 from labthings.exceptions import InvalidValueError, MissingDefaultError, OverspecifiedDefaultError
 from labthings.introspection import MISSING
-from labthings.properties.base import BaseProperty, serialised
+from labthings.properties.base import BaseProperty, invalid_value, serialised
+from labthings.properties.live import check_live, is_live_type, model_of, readable_json
+from labthings.properties.property_document import PropertyDocument
+from labthings.state import ReactiveModel, document_of
+from labthings.state.reading import validated
 
 
 class DataProperty(BaseProperty[Owner, Value]):
     """A property that holds a value, which observers are told of when it is set.
+
+    If its type is a `ReactiveModel`, the value is live state, which is changed in place. Setting the property replaces
+    the contents of the one that is there.
 
     :param default: its value at first. Each Thing gets a copy.
     :param default_factory: makes its value at first, instead of ``default``.
@@ -26,6 +34,7 @@ class DataProperty(BaseProperty[Owner, Value]):
 
     has_default = True
     is_observable = True
+    is_saved = False
 
     def __init__(
         self,
@@ -45,6 +54,11 @@ class DataProperty(BaseProperty[Owner, Value]):
             )
         if default is not MISSING and default_factory is not None:
             raise OverspecifiedDefaultError("A data property takes a `default` or a `default_factory`, not both.")
+        if default_factory is not None and not callable(default_factory):
+            raise MissingDefaultError(
+                f"A `default_factory` is called to make the default value, which {default_factory!r} cannot be. Give a "
+                "class or a function, without brackets after it."
+            )
         super().__init__(
             readonly=readonly,
             use_global_lock=use_global_lock,
@@ -57,12 +71,42 @@ class DataProperty(BaseProperty[Owner, Value]):
 
     def check(self) -> None:
         super().check()
+        if "adapter" in self.__dict__:
+            check_live(self.value_type, self.adapter, self._qualified_name)
         if "adapter" in self.__dict__ and not self._makes_default:
-            self.default_value()  # which finds constraints that do not apply to it
+            value = self.default_value()  # which finds constraints that do not apply to it
+            if self.is_live:
+                self._check_first(value)
 
     @property
     def is_resettable(self) -> bool:  # type: ignore[override]
         return not self.readonly
+
+    @cached_property
+    def is_live(self) -> bool:
+        """Whether it is live state."""
+        try:
+            return is_live_type(self.value_type)
+        except NameError:  # it cannot be looked up, so nothing but its default's own class is known of it
+            return False
+
+    def document(self, obj: Owner) -> PropertyDocument:
+        """The live state."""
+        document: Any = document_of(self.__get__(obj))
+        return document  # type: ignore[no-any-return]
+
+    def validated_json(self, body: bytes, obj: Host | None = None) -> Any:
+        if self.is_live:
+            body = readable_json(body, self.value_type, self._name_in(obj))
+        return super().validated_json(body, obj)
+
+    def validated_saved(self, document: bytes, obj: Host | None = None) -> Any:
+        if not self.is_live:
+            return super().validated_saved(document, obj)
+        try:
+            return validated(model_of(self.value_type), document)
+        except ValidationError as error:
+            raise invalid_value(self._name_in(obj), error) from error
 
     def default_value(self) -> Any:
         """A new default value, as the property's type if it fits that."""
@@ -82,7 +126,7 @@ class DataProperty(BaseProperty[Owner, Value]):
         try:
             return obj.__dict__[self._name]  # type: ignore[no-any-return, index]
         except KeyError:
-            return obj.__dict__.setdefault(self.name, self.default_value())  # type: ignore[no-any-return]
+            return obj.__dict__.setdefault(self.name, self._first(obj, self.default_value()))  # type: ignore[no-any-return]
 
     def instance_get(self, obj: Owner) -> Value:
         return self.__get__(obj)
@@ -97,6 +141,9 @@ class DataProperty(BaseProperty[Owner, Value]):
                 self.store(obj, value)
 
     def store(self, obj: Owner, value: Any) -> None:
+        if self.is_live:
+            self.document(obj).replace(self.validated(value, obj))
+            return
         name, interface = self._name, obj._thing_server_interface
         with interface.property_lock:  # so that what is published last is what is stored
             obj.__dict__[name] = value  # type: ignore[index]
@@ -106,6 +153,9 @@ class DataProperty(BaseProperty[Owner, Value]):
     def notify(self, obj: Owner) -> None:
         interface = obj._thing_server_interface
         self.__get__(obj)  # which makes its default value, if it has not been set yet
+        if self.is_live:
+            self.document(obj).notify()
+            return
         with interface.property_lock:  # or else another thread might set it between reading and publishing it
             interface.publish_property(self.name, obj.__dict__[self.name], self._to_json(obj))
 
@@ -113,7 +163,30 @@ class DataProperty(BaseProperty[Owner, Value]):
         self.store(obj, self.default_value())
 
     def load(self, obj: Owner, value: Any) -> None:
-        obj.__dict__[self.name] = value
+        if self.is_live and self.name in obj.__dict__:
+            self.document(obj).replace(value)
+        else:
+            obj.__dict__[self.name] = self._first(obj, value)
+
+    def _first(self, obj: Owner, value: Any) -> Any:
+        """A value to begin with."""
+        if not self.is_live:
+            return value
+        model = self._check_first(value)
+        return PropertyDocument(model, obj._thing_server_interface, self.name, is_saved=self.is_saved).model
+
+    def _check_first(self, value: Any) -> ReactiveModel:
+        """A value for live state to begin with.
+
+        :raises InvalidValueError: if it is of another class: a default may be anything.
+        """
+        model: ReactiveModel = self.validated(value)
+        if type(model) is not model_of(self.value_type):
+            raise InvalidValueError(
+                f"The default of '{self._qualified_name}' is a {type(model).__name__}: it must be a "
+                f"{model_of(self.value_type).__name__}, as the property's type says."
+            )
+        return model
 
     def _to_json(self, obj: Owner) -> Callable[[Any], bytes]:
         """Makes JSON of a value, just as for those who read it."""

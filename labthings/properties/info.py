@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any
 
+import pydantic_core
 from pydantic import BaseModel, RootModel, TypeAdapter
 from pydantic.errors import PydanticUndefinedAnnotation
 
 from labthings.base_descriptor import InfoCollection
-from labthings.exceptions import PropertyNotObservableError
+from labthings.exceptions import PropertyNotLiveError, PropertyNotObservableError
 from labthings.observable import ObservableInfo
 from labthings.properties.base import BaseProperty, serialised, told_plainly
 from labthings.properties.data import DataProperty
 from labthings.properties.functional import FunctionalProperty
+from labthings.properties.property_document import PropertyDocument
 from labthings.properties.settings import BaseSetting
 from labthings.types.markers import Kind, kind_of
 
@@ -70,6 +73,23 @@ class PropertyInfo(ObservableInfo[AnyProperty]):
     def is_data(self) -> bool:
         """Whether it holds a value, which can be read without running a Thing's own code."""
         return isinstance(self.descriptor, DataProperty)
+
+    @cached_property
+    def is_live(self) -> bool:
+        """Whether its value is live state, which is changed in place."""
+        return isinstance(self.descriptor, DataProperty) and self.descriptor.is_live
+
+    @property
+    def document(self) -> PropertyDocument:
+        """The live state, if it is such.
+
+        :raises PropertyNotLiveError: if it is not.
+        """
+        if not isinstance(self.descriptor, DataProperty) or not self.descriptor.is_live:
+            raise PropertyNotLiveError(
+                f"'{self}' is not live state, of which patches could be told: its type is no ReactiveModel."
+            )
+        return self.descriptor.document(self.thing)
 
     @property
     def default(self) -> Any:
@@ -155,6 +175,8 @@ class PropertyInfo(ObservableInfo[AnyProperty]):
 
         :raises InvalidReturnValueError: if it does not fit the type, or has no JSON form.
         """
+        if self.is_live:
+            return self.document.snapshot().data
         return serialised(self.adapter, value, self, validate=self._may_not_fit)
 
     def to_plain(self, value: Any) -> Any:
@@ -162,7 +184,22 @@ class PropertyInfo(ObservableInfo[AnyProperty]):
 
         :raises InvalidReturnValueError: if it does not fit the type, or cannot be told so.
         """
+        if self.is_live:
+            return pydantic_core.from_json(self.document.snapshot().data)
         return told_plainly(self.adapter, value, self, validate=self._may_not_fit)
+
+    def to_saved(self, value: Any) -> Any:
+        """A value of the property as it is kept on disk: in dictionaries, lists, strings and numbers.
+
+        :raises UnfinishedBatchError: if it is live state that is being changed in a batch.
+        """
+        return (
+            self.document.to_saved() if self.is_live else self.adapter.dump_python(value, mode="json", warnings="error")
+        )
+
+    def get_copy(self) -> Any:
+        """Its value, which does not change when live state does."""
+        return self.document.copy() if self.is_live else self.get()
 
     @property
     def takes_no_lock(self) -> bool:
@@ -176,6 +213,9 @@ class PropertyInfo(ObservableInfo[AnyProperty]):
 
     def quick_json(self) -> Callable[[], bytes]:
         """A function that reads it and gives its value as JSON, with all that can be looked up beforehand."""
+        if self.is_live:
+            document = self.document
+            return lambda: document.snapshot().data
         if self._may_not_fit:
             return lambda: self.to_json(self.get())
         to_json, read, thing = self.adapter.serializer.to_json, self.descriptor.__get__, self.thing
@@ -241,6 +281,13 @@ class PropertyInfo(ObservableInfo[AnyProperty]):
 
 class SettingInfo(PropertyInfo):
     """A setting of a class, or of one Thing."""
+
+    def validate_saved(self, document: bytes) -> Any:
+        """The value that was saved as a JSON document, which may have more in it than there is now.
+
+        :raises InvalidValueError: if it does not fit.
+        """
+        return self.descriptor.validated_saved(document, self._thing)
 
     def load(self, value: Any) -> Any:
         """Store a value that was saved before, without telling anybody.

@@ -27,6 +27,8 @@ class BaseSetting(BaseProperty[Owner, Value]):
 class DataSetting(DataProperty[Owner, Value], BaseSetting[Owner, Value]):
     """A setting that holds a value."""
 
+    is_saved = True
+
     def store(self, obj: Owner, value: Any) -> None:
         super().store(obj, value)
         obj._thing_server_interface.setting_changed(self.name)
