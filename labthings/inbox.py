@@ -45,13 +45,13 @@ class Inbox(ObjectReceiveStream["Message | MessagesLost | Reply"]):
             self._drop_oldest()
         self._wake()
 
-    def reply(self, text: str) -> None:
+    def reply(self, reply: str | Reply) -> None:
         """Have the subscriber receive a reply, after everything that it was sent before.
 
         Replies are not bounded: whoever makes them sees to that.
         """
         if not self._closed:
-            self._messages[("reply", next(self._numbers))] = Reply(text)
+            self._messages[("reply", next(self._numbers))] = Reply(reply) if isinstance(reply, str) else reply
             self._wake()
 
     async def receive(self) -> Message | MessagesLost | Reply:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
@@ -61,6 +61,10 @@ class MessagesLost:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a subscriber asked for, on its way through the subscriber's inbox."""
+    """What a subscriber asked for, on its way through the subscriber's inbox.
+
+    :param make: makes what is sent when its turn has come, instead of the text.
+    """
 
     text: str
+    make: Callable[[], Sequence[str]] | None = None

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter
 
 from labthings.exceptions import InvalidValueError
 from labthings.properties.base import parsed, typed_dictionary
+from labthings.properties.live import readable_values
 from labthings.routes.http import Headers
 from labthings.routes.negotiation import represented
 from labthings.routes.property_access import PropertyAccess
@@ -58,9 +59,10 @@ class AllProperties:
 
     def _parsed(self, body: bytes) -> dict[str, Any]:
         try:
-            values: dict[str, Any] = parsed(self._writable, body, f"{self._served.name}.properties")
+            document = readable_values(body, self._live_types, self._served.name)
+            values: dict[str, Any] = parsed(self._writable, document, f"{self._served.name}.properties")
         except InvalidValueError as error:
-            read_only = [each for each in error.errors if each["loc"] and each["loc"][0] in self._accesses]
+            read_only = [each for each in error.errors if len(each["loc"]) == 1 and each["loc"][0] in self._accesses]
             if any(each["type"] == "extra_forbidden" for each in read_only):
                 names = ", ".join(str(each["loc"][0]) for each in read_only if each["type"] == "extra_forbidden")
                 raise InvalidValueError(f"{self._served.name}.properties: {names}: read-only", error.errors) from error
@@ -96,6 +98,11 @@ class AllProperties:
             self._served.logger.exception(
                 "%s was written together with another property, which failed, and could not be put back.", access.info
             )
+
+    @cached_property
+    def _live_types(self) -> Mapping[str, Any]:
+        infos = (access.info for access in self._accesses.values())
+        return {info.name: info.value_type for info in infos if info.is_live}
 
     @cached_property
     def _writable(self) -> TypeAdapter[Any]:

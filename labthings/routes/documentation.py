@@ -15,7 +15,7 @@ from labthings.events import Event
 from labthings.outputs.mjpeg_stream import MJPEGStreamInfo
 from labthings.properties import PropertyInfo
 from labthings.routes.served_thing import ServedThing, ServedThings
-from labthings.types.media_types import FORMS
+from labthings.types.media_types import FORMS, JSON_PATCH
 
 
 class ProblemDocument(BaseModel):
@@ -91,10 +91,32 @@ Range = Annotated[str | None, Header(examples=["bytes=0-999"])]
 Wait = Annotated[str | None, Header(alias="Prefer", examples=["wait=60"])]
 LastEventId = Annotated[str | None, Header(alias="Last-Event-ID", examples=["1f3a90c2-41"])]
 KnownPosition = Annotated[str | None, Header(alias="If-None-Match", examples=['"1f3a90c2-41"'])]
-OPTIONAL_HEADERS = (Range, Wait, LastEventId, KnownPosition)
+KnownVersion = Annotated[str | None, Header(alias="If-None-Match", examples=['"9f3c61d0a2b84e75-7"'])]
+WantedVersion = Annotated[str | None, Header(alias="If-Match", examples=['"9f3c61d0a2b84e75-7"'])]
+OPTIONAL_HEADERS = (Range, Wait, LastEventId, KnownPosition, KnownVersion, WantedVersion)
 OCTETS_SCHEMA = {"type": "string", "format": "binary"}
+OPERATION_SCHEMA = {
+    "type": "object",
+    "required": ["op"],
+    "properties": {
+        "op": {"enum": ["add", "remove", "replace", "move", "copy", "test"]},
+        "path": {"type": "string", "format": "json-pointer"},
+        "from": {"type": "string", "format": "json-pointer"},
+        "value": {},
+    },
+}
+PATCH_SCHEMA = {"type": "array", "items": OPERATION_SCHEMA}
+PATCH_BODY = {"requestBody": {"required": True, "content": {JSON_PATCH: {"schema": PATCH_SCHEMA}}}}
 SERVER_SENT_EVENTS = {"text/event-stream": {"schema": {"type": "string"}}}
 PROBLEM = {"model": ProblemDocument, "content": {"application/problem+json": {}}}
+VERSION = {"headers": {"ETag": {"description": "The version", "schema": {"type": "string"}}}}
+READ_AT_VERSION: dict[int, Any] = {200: VERSION, 304: {"description": "The client has this version", **VERSION}}
+CHANGED_AT_VERSION: dict[int, Any] = {204: VERSION, 412: {**PROBLEM, "description": "There is another version"}}
+PATCHED: dict[int, Any] = {
+    **CHANGED_AT_VERSION,
+    409: {**PROBLEM, "description": "An operation, or a test, does not fit"},
+    422: {**PROBLEM, "description": "What would come of it is not valid"},
+}
 
 
 def documented(server: ServedThings) -> FastAPI:
@@ -121,16 +143,23 @@ def _add_property(app: FastAPI, served: ServedThing, info: PropertyInfo) -> None
     add = _Adder(app, served.path + info.name, served.name, info.name, info.title, info.description)
     octets = {media_type: {"schema": OCTETS_SCHEMA} for media_type in FORMS[info.kind]}
     content = {**octets, **(SERVER_SENT_EVENTS if info.is_observable else {})}
-    responses: dict[int, Any] = {200: {"content": content}} if content else {}
+    read = READ_AT_VERSION if info.is_live else {}
+    changed = CHANGED_AT_VERSION if info.is_live else {}
+    responses: dict[int, Any] = {**read, 200: {**read.get(200, {}), "content": content}} if content else read
+    known: dict[str, Any] = {"if_none_match": KnownVersion} if info.is_live else {}
+    wanted: dict[str, Any] = {"if_match": WantedVersion} if info.is_live else {}
     position = {"last_event_id": LastEventId} if info.is_observable else {}
-    add("GET", _function(returns=kind, **position), "read", response_description=info.title, responses=responses)
+    add("GET", _function(returns=kind, **position, **known), "read", responses, response_description=info.title)
     if not info.readonly:
         body = {"requestBody": {"content": octets}} if octets else {}
-        add("PUT", _function(value=Annotated[kind, Body()]), "write", status_code=204, openapi_extra=body)
+        function = _function(value=Annotated[kind, Body()], **wanted)
+        add("PUT", function, "write", changed, status_code=204, openapi_extra=body)
+    if info.is_live and not info.readonly:
+        add("PATCH", _function(**wanted), "patch", PATCHED, status_code=204, openapi_extra=PATCH_BODY)
     if info.is_resettable:
         path = f"{served.path}{info.name}/reset"
         _Adder(app, path, served.name, info.name, f"Reset {info.name}", None)(
-            "POST", _function(), "reset", status_code=204
+            "POST", _function(**wanted), "reset", changed, status_code=204
         )
     if info.is_observable:
         _add_long_poll(app, served, info, kind, "change")
@@ -231,6 +260,9 @@ def _add_directory(app: FastAPI, prefix: str) -> None:
     _Adder(app, f"{prefix}/things/{{id}}", "server", "directory", "One Thing Description", None)(
         "GET", _function(returns=dict[str, Any], id=str), "show_one"
     )
+    module = _Adder(app, f"{prefix}/labthings.js", "server", "javascript", "The module that follows live state", None)
+    answer = {"description": "A JavaScript module", "content": {"text/javascript": {"schema": {"type": "string"}}}}
+    module("GET", _function(), "show", responses={200: answer}, response_class=Response)
 
 
 class _Adder:

@@ -17,6 +17,8 @@ from labthings.routes.http import (
     send_json,
     send_nothing,
 )
+from labthings.routes.live_properties import live_property_routes
+from labthings.routes.live_property_access import LivePropertyAccess
 from labthings.routes.negotiation import VARY, accept_of, best_offer, is_json
 from labthings.routes.observation import Observation
 from labthings.routes.property_access import PropertyAccess
@@ -33,7 +35,8 @@ def property_routes(thing: ThingAccess, observation: Observation, limit: int) ->
     """
     path = thing.served.path
     for name, access in thing.properties.items():
-        yield from _routes(access, observation.follow(name), path + name, limit)
+        routes = live_property_routes if isinstance(access, LivePropertyAccess) else _routes
+        yield from routes(access, observation.follow(name), path + name, limit)  # type: ignore[arg-type]
     yield from _routes_of_all(thing.everything, observation.follow_all(), f"{path}properties", limit)
     yield from observation.routes()
 

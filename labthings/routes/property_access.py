@@ -116,7 +116,7 @@ class PropertyAccess:
         with self._read_failures:
             if not self.info.is_read_in_loop:
                 return await self._reading.run(self.info.get)
-            return self.info.get() if self.info.is_data else await awaited(self.info.get_async())
+            return self.info.get_copy() if self.info.is_data else await awaited(self.info.get_async())
 
     async def write(self, value: Any) -> None:
         """Set it to a value that has been validated, and wait until that is on disk if it is a setting."""

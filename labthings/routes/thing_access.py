@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from labthings.client_blobs import ClientBlobs
 from labthings.message_broker import MessageBroker
 from labthings.routes.all_properties import AllProperties
+from labthings.routes.live_property_access import LivePropertyAccess
 from labthings.routes.property_access import PropertyAccess
 from labthings.routes.property_watch import PropertyWatch
 from labthings.routes.served_thing import ServedThing
@@ -25,7 +26,8 @@ class ThingAccess:
     def __init__(self, served: ServedThing, broker: MessageBroker, calls: LoopCalls, blobs: ClientBlobs) -> None:
         self.served = served
         self.properties: Mapping[str, PropertyAccess] = {
-            name: PropertyAccess(served, info, calls) for name, info in served.properties.items()
+            name: (LivePropertyAccess if info.is_live else PropertyAccess)(served, info, calls)
+            for name, info in served.properties.items()
         }
         self.everything = AllProperties(served, self.properties)
         for access in self.properties.values():

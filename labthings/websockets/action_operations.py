@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from labthings.actions import ActionManager, Invocation
 from labthings.exceptions import NotFoundError
@@ -92,15 +92,15 @@ class Followed:
         self._manager, self._end = manager, end
         self._tails: dict[str, str] = {}
 
-    def __call__(self, message: Message) -> str | None:
+    def __call__(self, message: Message) -> Sequence[str]:
         id, status = message.payload.get("id"), message.payload["status"]
         if id not in self._tails or status == "pending":  # which the response has told
-            return None
+            return ()
         text = message.encoded(notification) + self._tails[id]
         if status != "running":
             del self._tails[id]
             asyncio.get_running_loop().call_soon(self.end_if_idle)  # but not while the message is being delivered
-        return text
+        return (text,)
 
     def add(self, id: str, tail: str) -> None:
         """Tell the client of an invocation.

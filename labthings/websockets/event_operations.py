@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from labthings.message_broker import MessageBroker
 from labthings.messages import Message
@@ -70,7 +70,7 @@ class EventOperations:
         missed = history.since(thing, event, position or 0)
         if missed.lost or position is None:
             yield loss_of_events(event, None if position is None else missed.lost) + tell.tail
-        yield from (text for text in map(tell, missed.messages) if text is not None)
+        yield from (text for message in missed.messages for text in tell(message))
 
 
 class EventTeller:
@@ -86,8 +86,8 @@ class EventTeller:
         self.after = 0
         """The number of the last event that it does not tell of, because the client has been told, or knows it."""
 
-    def __call__(self, message: Message) -> str | None:
+    def __call__(self, message: Message) -> Sequence[str]:
         number = message.thing_number if self._of_all else message.number
         if number <= self.after:
-            return None
-        return f'{message.encoded(notification)},"eventID":"{position_of(self._epoch, number)}"{self.tail}'
+            return ()
+        return (f'{message.encoded(notification)},"eventID":"{position_of(self._epoch, number)}"{self.tail}',)

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
-from labthings.exceptions import LabThingsError, NotFoundError, RequestError
+from labthings.exceptions import FeatureNotAvailableError, LabThingsError, NotFoundError, RequestError
 from labthings.messages import Message, MessagesLost
 from labthings.problem_details import text_of
 from labthings.websockets.problems import ERRORS, problem_members
@@ -15,6 +15,8 @@ from labthings.websockets.texts import to_text
 
 LOGGER = logging.getLogger(__name__)
 SUBPROTOCOL = "labthings"
+PATCHES = "patches"
+"""What a client wants that follows live state, instead of whole values."""
 DIALECT: Dialect = "LabThings"
 OPERATIONS = {
     "addPropertyObservation": "observeproperty",
@@ -49,6 +51,7 @@ class Observer:
     :param begin: subscribes the client to an affordance.
     :param end: ends that.
     :param own: members of every reply.
+    :param follow: subscribes it to the patches of a property, if that can be done.
     """
 
     def __init__(
@@ -57,8 +60,10 @@ class Observer:
         begin: Callable[[str], None],
         end: Callable[[str], None],
         own: Mapping[str, Any] | None = None,
+        follow: Callable[[str], None] | None = None,
     ) -> None:
         self._thing, self._begin, self._end = thing, begin, end
+        self._follow = follow or _follow_nothing
         self._own = own or {}
 
     def replies(self, message: Mapping[str, Any]) -> Iterator[str]:
@@ -68,29 +73,36 @@ class Observer:
         except RequestError as error:
             yield refusal(error, self._own)
             return
-        for name in names:
+        for name, wanted in names.items():
             try:
-                self._act(message["messageType"], name)
+                self._act(message["messageType"], name, wanted)
             except LabThingsError as error:
                 yield _problem({"operation": OPERATIONS[message["messageType"]], "name": name}, error, self._own)
 
-    def _act(self, kind: str, name: str) -> None:
+    def _act(self, kind: str, name: str, wanted: object) -> None:
         is_action = kind.endswith("ActionObservation")
         if name not in (self._thing.actions if is_action else self._thing.properties):
             raise NotFoundError(f"'{self._thing.name}' has no {'action' if is_action else 'property'} '{name}'.")
         if kind == "addPropertyObservation":
             self._thing.properties[name].require_observable()
-        (self._begin if kind.startswith("add") else self._end)(name)
+        begin = self._follow if wanted == PATCHES else self._begin
+        (begin if kind.startswith("add") else self._end)(name)
 
 
-def _names(message: Mapping[str, Any]) -> list[str]:
+def _follow_nothing(name: str) -> None:
+    raise FeatureNotAvailableError(f"There are no patches of '{name}' here. Observe it with true, for whole values.")
+
+
+def _names(message: Mapping[str, Any]) -> Mapping[str, object]:
     kind, data = message.get("messageType"), message.get("data")
     if not isinstance(kind, str) or kind not in OPERATIONS:
         known = ", ".join((*OPERATIONS, "request"))
         raise RequestError(f"A message must be an object with a 'messageType' among {known}.")
-    if not isinstance(data, dict) or not all(value is True for value in data.values()):
-        raise RequestError(f"The 'data' of {kind} must be an object of names, each with the value true.")
-    return list(data)
+    wants = (True, PATCHES) if kind == "addPropertyObservation" else (True,)
+    if not isinstance(data, dict) or not all(value is True or value in wants[1:] for value in data.values()):
+        words = " or ".join(map(to_text, wants))
+        raise RequestError(f"The 'data' of {kind} must be an object of names, each with the value {words}.")
+    return data
 
 
 def refusal(error: LabThingsError, own: Mapping[str, Any] | None = None) -> str:
@@ -124,9 +136,14 @@ def teller(own: Mapping[str, Any]) -> Teller:
     :param own: members of its notifications.
     """
     if not own:
-        return lambda message: message.encoded(notification)
-    tail = "," + to_text(own)[1:]
-    return lambda message: message.encoded(notification)[:-1] + tail
+        return lambda message: (message.encoded(notification),)
+    end = tail(own)
+    return lambda message: (message.encoded(notification)[:-1] + end,)
+
+
+def tail(own: Mapping[str, Any]) -> str:
+    """The end of a message that has some members of its own."""
+    return f",{to_text(own)[1:]}" if own else "}"
 
 
 def without_json_form(message: Message, error: Exception) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 
 from labthings.client_blobs import ClientBlobs
 from labthings.messages import Message, MessagesLost, Reply
 from labthings.url_for import PLACEHOLDER, placeholder_url, use_url_for
 from labthings.websockets import labthings_dialect, web_thing_protocol
 from labthings.websockets.replies import Replies
-from labthings.websockets.subscriptions import Subscriptions
+from labthings.websockets.subscriptions import Subscriptions, Teller
 
 LOGGER = logging.getLogger(__name__)
 
@@ -37,22 +38,37 @@ class Outgoing:
         if isinstance(item, Message):
             texts = self._told(item)
         elif isinstance(item, Reply):
-            self._replies.sent(item.text)
-            texts = [item.text]
+            self._replies.sent(item)
+            texts = self._replied(item)
         else:
             texts = self._losses(item)
         if self._mentioned:
             self._keep_mentioned()
         return [text.replace(PLACEHOLDER, self._address) if PLACEHOLDER in text else text for text in texts]
 
+    def _replied(self, reply: Reply) -> list[str]:
+        try:
+            return list(reply.make()) if reply.make is not None else [*self._news(), reply.text]
+        except Exception:
+            LOGGER.exception("A client is not told of live state")
+            return [reply.text] if reply.text else []
+
     def _told(self, message: Message) -> list[str]:
         try:
             with self.urls():
-                told = [tell(message) for tell in self._subscriptions.tellers(message)]
+                return [text for tell in self._tellers(message) for text in tell(message)]
         except Exception:
             LOGGER.exception("A client is not told of %s.%s", message.thing, message.affordance)
             return []
-        return [text for text in told if text is not None]
+
+    def _news(self) -> Iterable[str]:
+        """What tells the client of changes of live state, which an answer may be about."""
+        return (text for follower in self._subscriptions.followers for text in follower.all_news())
+
+    def _tellers(self, message: Message) -> Iterable[Teller]:
+        """What tells the client of a message, and before it of changes of live state, whose cause it may be."""
+        tellers = self._subscriptions.tellers(message)
+        return tellers if message.message_type == "property" else [*self._subscriptions.followers, *tellers]
 
     def _losses(self, lost: MessagesLost) -> list[str]:
         dialects = self._subscriptions.dialects

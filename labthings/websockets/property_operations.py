@@ -79,5 +79,5 @@ class PropertyOperations:
     def _tell_of(self, request: Request, name: str) -> None:
         own = tail(request.thing_id, request.correlation_id)
         self._subscriptions.add(
-            request.thing.served.name, name, DIALECT, lambda message: message.encoded(notification) + own
+            request.thing.served.name, name, DIALECT, lambda message: (message.encoded(notification) + own,)
         )

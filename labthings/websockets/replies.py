@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 
 from labthings.inbox import Inbox
+from labthings.messages import Reply
 
 MOST_REPLIES = 64
 MOST_CHARACTERS = 2**22
@@ -27,13 +29,15 @@ class Replies:
 
     def send(self, text: str) -> None:
         """Send a reply after everything that the client was sent before."""
-        if not self._is_closed:
-            self._inbox.reply(text)
-            self._count(1, len(text))
+        self._reply(Reply(text))
 
-    def sent(self, text: str) -> None:
+    def send_late(self, make: Callable[[], Sequence[str]]) -> None:
+        """Send what a function makes when everything that the client was sent before has been sent."""
+        self._reply(Reply("", make))
+
+    def sent(self, reply: Reply) -> None:
         """Note that a reply has been sent."""
-        self._count(-1, -len(text))
+        self._count(-1, -len(reply.text))
 
     async def room(self) -> None:
         """Wait until few enough replies are unsent, by number and by size, that there may be more."""
@@ -43,6 +47,11 @@ class Replies:
         """Send no more, as the client has gone, and keep nobody waiting for room."""
         self._is_closed = True
         self._has_room.set()
+
+    def _reply(self, reply: Reply) -> None:
+        if not self._is_closed:
+            self._inbox.reply(reply)
+            self._count(1, len(reply.text))
 
     def _count(self, number: int, characters: int) -> None:
         self._number += number

@@ -16,6 +16,7 @@ from labthings.messages import Message
 from labthings.routes.http import Receive, Scope, Send, base_url
 from labthings.routes.thing_access import ThingAccess
 from labthings.websockets import labthings_dialect, web_thing_protocol
+from labthings.websockets.follower import Follower
 from labthings.websockets.operations import Operations, SocketServer
 from labthings.websockets.outgoing import Outgoing
 from labthings.websockets.replies import Replies
@@ -176,11 +177,17 @@ class Session:
             yield labthings_dialect.refusal(error, own)
             return
         begin = partial(self._begin_observing, thing.served.name, labthings_dialect.teller(own))
+        follow = partial(self._begin_following, thing, labthings_dialect.tail(own))
         end = partial(self._subscriptions.remove, thing.served.name, dialect=labthings_dialect.DIALECT)
-        yield from labthings_dialect.Observer(thing.served, begin, end, own).replies(message)
+        yield from labthings_dialect.Observer(thing.served, begin, end, own, follow).replies(message)
 
     def _begin_observing(self, thing: str, teller: Teller, affordance: str) -> None:
         self._subscriptions.add(thing, affordance, labthings_dialect.DIALECT, teller)
+
+    def _begin_following(self, thing: ThingAccess, tail: str, name: str) -> None:
+        follower = Follower(thing.served.properties[name].document, tail)
+        self._subscriptions.add(thing.served.name, name, labthings_dialect.DIALECT, follower)
+        self._replies.send_late(follower.begin)
 
     # --- in the Web Thing Protocol ------------------------------------------------------------------------------
 

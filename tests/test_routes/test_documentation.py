@@ -105,6 +105,7 @@ def test_everything_that_is_served_is_documented(client_of, prefix):
         ("things", "get"),
         ("things/{id}", "get"),
         ("thing_descriptions/", "get"),
+        ("labthings.js", "get"),
     }
     assert found == {(f"{prefix}/{path}", method) for path, method in below} | {
         ("/.well-known/wot", "get"),
@@ -154,6 +155,39 @@ def test_how_to_observe_a_property_is_documented(client_of):
     assert "204" in poll["responses"]
     assert parameters_of(poll) == {"wait", "If-None-Match"}
     assert paths["/robot/load"]["get"]["responses"]["200"]["content"].keys() == {"application/json"}
+
+
+def test_live_state_is_documented(client_of):
+    class State(lt.ReactiveModel):
+        bias: float = 0.0
+
+    class Supply(lt.Thing):
+        state: State = lt.property(default_factory=State)
+        readings: State = lt.property(default_factory=State, readonly=True)
+
+    client = client_of({"supply": Supply})
+    paths = document_of(client)["paths"]
+    state = paths["/supply/state"]
+    assert state.keys() == {"get", "put", "patch"}
+    assert paths["/supply/readings"].keys() == {"get"}
+    assert parameters_of(state["get"]) == {"Last-Event-ID", "If-None-Match"}
+    assert "304" in state["get"]["responses"]
+    assert "text/event-stream" in state["get"]["responses"]["200"]["content"]
+    assert "ETag" in state["get"]["responses"]["200"]["headers"]
+    assert state["patch"]["requestBody"]["content"].keys() == {"application/json-patch+json"}
+    assert state["patch"]["responses"].keys() == {"204", "409", "412", "422", "4XX", "5XX"}
+    for change in (state["put"], state["patch"], paths["/supply/state/reset"]["post"]):
+        assert parameters_of(change) == {"If-Match"}
+        assert "ETag" in change["responses"]["204"]["headers"]
+        assert change["responses"]["412"]["content"].keys() >= {"application/problem+json"}
+
+
+def test_what_is_not_live_state_is_not_documented_as_such(client_of):
+    speed = document_of(client_of({"robot": Robot}))["paths"]["/robot/speed"]
+    assert "patch" not in speed
+    assert parameters_of(speed["get"]) == {"Last-Event-ID"}
+    assert "headers" not in speed["get"]["responses"]["200"]
+    assert parameters_of(speed["put"]) == set()
 
 
 def test_an_event_is_documented(client_of):
