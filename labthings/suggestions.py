@@ -10,5 +10,5 @@ def did_you_mean(word: str, possible: Iterable[str]) -> str:
     from difflib import get_close_matches
 
     by_lower_case = {each.lower(): each for each in possible}
-    close = get_close_matches(word.lower(), by_lower_case, n=1)
+    close = get_close_matches(str(word).lower(), by_lower_case, n=1)
     return f" Did you mean '{by_lower_case[close[0]]}'?" if close else ""

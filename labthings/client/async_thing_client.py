@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
+from pydantic import BaseModel
 from typing_extensions import Self
 
 from labthings.client.async_connection import AsyncConnection
+from labthings.client.async_live_state import AsyncLiveState
 from labthings.client.async_observation import AsyncObservation
 from labthings.client.channel import Channel
 from labthings.client.described_client import DescribedClient, described
 from labthings.client.endpoint import Endpoint
+from labthings.client.moment import StateChange, StateVersion
 from labthings.client.observation import OnConnection, OnError
 from labthings.client.opening import Opening
+from labthings.client.remote_property import AnyOperation
 from labthings.client.remote_thing import RemoteThing
 from labthings.http_client import AsyncHTTPClient
 
@@ -71,6 +75,20 @@ class AsyncThingClient(DescribedClient):
         """
         await self._thing.property(name).write(value)
 
+    async def patch_property(
+        self, name: str, operations: Iterable[AnyOperation], *, version: int | None = None
+    ) -> StateVersion | None:
+        """Change parts of a property that is live state, all as it is said or nothing.
+
+        It gives the version that this has made, or None if the server does not tell.
+
+        :param operations: a JSON Patch (RFC 6902), such as ``[{"op": "replace", "path": "/enabled", "value": True}]``.
+        :param version: the one that the state must be at, as `AsyncLiveState.version` or this told it.
+        :raises ClientPropertyError: if an operation does not fit, the outcome is not valid, the state is at another
+            version, or the server refuses or cannot be reached.
+        """
+        return await self._thing.property(name).patch(operations, version)
+
     async def invoke_action(self, name: str, /, **kwargs: Any) -> Any:
         """Run an action, and return its output. If the task that awaits this is cancelled, so is the action.
 
@@ -101,6 +119,32 @@ class AsyncThingClient(DescribedClient):
             server refuses or cannot be reached.
         """
         return AsyncObservation(self._channel, self._thing.observed(name), callback, on_error, on_connection)
+
+    def live(
+        self,
+        name: str,
+        model: type[BaseModel] | None = None,
+        callback: Callable[[StateChange], object] | None = None,
+        *,
+        on_error: OnError | None = None,
+        on_connection: OnConnection | None = None,
+    ) -> AsyncLiveState:
+        """Follow a property that is live state: what this gives has it as the server has it, or says that it may not.
+
+        Use it as ``state = await client.live("state")``, and then as ``state.data``, or ``state.value`` for a model;
+        and for its changes as ``async for change in state``, or with a callback, as `observe`.
+
+        :param model: what to make of the state.
+        :param callback: is called with each `StateChange` in turn, the first of which is the state as it is. It is
+            awaited if it is asynchronous.
+        :param on_error: is called with the error when the server refuses to go on, or sends nonsense; by default, it is
+            logged.
+        :param on_connection: is called with ``False`` when the state is no longer current, because the connection is
+            lost or something is missing, and with ``True`` when it is again.
+        :raises ClientPropertyError: if there is no such property, and, when it begins, if it is not live state, or the
+            server refuses or cannot be reached.
+        """
+        return AsyncLiveState(self._channel, self._thing.live(name, model), callback, on_error, on_connection)
 
     def subscribe(
         self,

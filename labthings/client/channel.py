@@ -14,7 +14,9 @@ import anyio
 import pydantic_core
 
 from labthings.client.endpoint import Endpoint, UnreachableError
+from labthings.client.live_property import LiveProperty
 from labthings.client.mailbox import Mailbox
+from labthings.client.questions import Question, Questions
 from labthings.client.topic import Message, SubscribedEvent, Topic
 from labthings.exceptions import LabThingsError
 
@@ -23,6 +25,7 @@ LOGGER = logging.getLogger("labthings.client")
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 10.0  # seconds before a further attempt to connect
 SETTLED = 10.0  # seconds that a connection must have lasted for the pauses to begin anew
 REPLY_SECONDS = 30.0
+RANDOM = random.Random()  # whose numbers nobody else expects
 
 
 class Channel:
@@ -38,7 +41,7 @@ class Channel:
         self._endpoint = endpoint
         self._addressee: dict[str, str] = {} if thing_id is None else {"thingID": thing_id}
         self._topics: dict[tuple[str, str], Topic] = {}
-        self._replies: dict[str, tuple[asyncio.Future[Message], Callable[[Message, str], object]]] = {}
+        self._questions = Questions()
         self._socket: Any = None
         self._keeper: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -88,7 +91,7 @@ class Channel:
 
     async def _open(self, topic: Topic, mailbox: Mailbox) -> Topic:
         topic = self._topics.setdefault((topic.operation, topic.name), topic)
-        topic.mailboxes.append(mailbox)
+        topic.admit(mailbox)
         try:
             if not topic.is_open:
                 await self._begin(topic)
@@ -116,9 +119,16 @@ class Channel:
             await socket.close()
             raise
 
+    async def _resync(self, topic: LiveProperty, socket: Any) -> None:
+        """Ask for live state again, after something was missing: at once, but not again and again."""
+        gaps = topic.count_gap(LONGEST_PAUSE + SETTLED)
+        await asyncio.sleep(min(SHORTEST_PAUSE * 2 ** min(gaps - 2, 10), LONGEST_PAUSE) if gaps > 1 else 0)
+        if topic.misses(gaps) and self._socket is socket:
+            await self._resume_or_close(topic, socket)
+
     async def _begin(self, topic: Topic) -> None:
         addressee = self._addressee
-        response = await self._ask(topic.opening, topic.opened)
+        response = await self._ask(topic.opening, topic.opened, live=topic.live)
         if "error" in response and addressee:
             response = await self._ask_whoever_is_there(topic, addressee)
         if "error" in response:
@@ -127,7 +137,7 @@ class Channel:
     async def _ask_whoever_is_there(self, topic: Topic, addressee: dict[str, str]) -> Message:
         """Ask again without an address: a server that has lost its settings has given its Things new ones."""
         self._addressee = {}
-        response = await self._ask(topic.opening, topic.opened)
+        response = await self._ask(topic.opening, topic.opened, live=topic.live)
         if not any(each.is_open for each in self._topics.values()):
             self._addressee = addressee
         return response
@@ -177,20 +187,15 @@ class Channel:
         LOGGER.warning("The connection to %s is lost (%s). Trying to get it back.", self._endpoint.url, reason)
         self._socket = None
         self._pause = SHORTEST_PAUSE if lasted > SETTLED else self._pause
+        lost = f"the connection to {self._endpoint.url} was lost: {reason}"
         for topic in self._topics.values():
-            topic.connected(False)
-        self._give_up(f"the connection to {self._endpoint.url} was lost: {reason}")
-
-    def _give_up(self, reason: str) -> None:
-        """Have nobody wait for a reply any more."""
-        for reply, _ in self._replies.values():
-            if not reply.done():
-                reply.set_exception(UnreachableError(reason))
+            topic.connected(False, lost)
+        self._questions.give_up(lost)
 
     async def _reopen(self) -> Any:
         lost_at, told = time.monotonic(), ""
         while True:
-            await asyncio.sleep(self._pause * random.uniform(0.5, 1.0))
+            await asyncio.sleep(self._pause * RANDOM.uniform(0.5, 1.0))
             self._pause = min(2 * self._pause, LONGEST_PAUSE)
             try:
                 socket = await self._endpoint.open()
@@ -206,7 +211,7 @@ class Channel:
             await self._close()
 
     async def _close(self) -> None:
-        self._give_up("it was closed meanwhile")
+        self._questions.give_up("it was closed meanwhile")
         for task in (*self._tasks, *([] if self._keeper is None else [self._keeper])):
             task.cancel()
             self._ending.add(task)
@@ -217,26 +222,27 @@ class Channel:
     # --- messages -----------------------------------------------------------------------------------------------
 
     async def _ask(
-        self, request: dict[str, Any], heed: Callable[[Message, str], object], *, may_take_time: bool = False
+        self,
+        request: dict[str, Any],
+        heed: Callable[[Message, str], object],
+        *,
+        live: str | None = None,
+        may_take_time: bool = False,
     ) -> Message:
         """Make a request, and return the answer.
 
         :param heed: is called with the answer, also as text, before anything that the server sends after it is heeded.
+        :param live: the name of the property whose live state is asked for, if it is that.
         :param may_take_time: whether the connection is no worse if there is no answer for long.
         """
-        correlation = str(uuid4())
-        reply: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
-        self._replies[correlation] = reply, heed
-        try:
-            with anyio.fail_after(None if may_take_time else REPLY_SECONDS):
-                await self._say({**request, "correlationID": correlation})
-                return await reply
-        except TimeoutError as error:
-            raise UnreachableError(f"{self._endpoint.url} does not answer") from error
-        finally:
-            del self._replies[correlation]
-            if not reply.cancel() and not reply.cancelled():
-                reply.exception()  # so that asyncio does not report it as overlooked
+        question = Question(heed, live)
+        with self._questions.waiting(question):
+            try:
+                with anyio.fail_after(None if may_take_time else REPLY_SECONDS):
+                    await self._say({**request, **question.correlation})
+                    return await question.answer
+            except TimeoutError as error:
+                raise UnreachableError(f"{self._endpoint.url} does not answer") from error
 
     async def _say(self, request: dict[str, Any]) -> None:
         from websockets.exceptions import ConnectionClosed
@@ -255,6 +261,8 @@ class Channel:
             message = pydantic_core.from_json(text)
             if message["messageType"] == "notification":
                 self._notify(message, text)
+            elif message["messageType"] in LiveProperty.messages:
+                self._follow(message, text)
             else:
                 self._answer(message, text)
         except Exception:
@@ -268,12 +276,23 @@ class Channel:
         elif (message["operation"], message["name"]) in self._topics:
             self._topics[message["operation"], message["name"]].notified(message, text)
 
+    def _follow(self, message: Message, text: str) -> None:
+        for name in message["data"]:
+            topic = self._topics.get((LiveProperty.operation, name))
+            if isinstance(topic, LiveProperty):
+                self._follow_one(topic, message, text)
+
+    def _follow_one(self, topic: LiveProperty, message: Message, text: str) -> None:
+        fault, is_snapshot = topic.follow(message, text), message["messageType"] == LiveProperty.snapshot
+        if fault is not None:
+            self._spawn(self._resync(topic, self._socket))
+        if is_snapshot and fault is not None:
+            self._questions.fail_live(topic.name, fault)
+        elif is_snapshot:
+            self._questions.settle_live(topic.name, message, text)
+
     def _answer(self, message: Message, text: str) -> None:
-        reply, heed = self._replies.get(message.get("correlationID", ""), (None, None))
-        if reply is not None and heed is not None and not reply.done():
-            reply.set_result(message)
-            heed(message, text)
-        elif "error" in message:
+        if not self._questions.settle(message, text) and "error" in message:
             LOGGER.warning("%s: %s", self._endpoint.url, message["error"])
 
     # --- tasks --------------------------------------------------------------------------------------------------
@@ -287,6 +306,7 @@ class Channel:
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(_until_lost(work))
+        task.add_done_callback(lambda _: work.close())  # which matters only if it was cancelled before it began
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

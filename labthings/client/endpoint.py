@@ -10,7 +10,7 @@ from labthings.client.remote_thing import RemoteThing
 from labthings.problem_reports import problem_of
 
 CONNECT_SECONDS = 10.0
-PING_SECONDS = 10.0  # how often a connection that is silent is tried
+PING_SECONDS = 4.0  # how often a connection that is silent is tried
 CLOSE_SECONDS = 1.0
 
 _PER_CONNECTION = {"host", "accept", "accept-encoding", "connection", "user-agent", "content-length", "content-type"}

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from typing_extensions import Self
 
 from labthings.client.addresses import Addresses
 from labthings.client.blobs import Blobs
 from labthings.client.connection import Connection, from_json
+from labthings.client.live_property import LiveProperty
 from labthings.client.remote_action import RemoteAction
 from labthings.client.remote_property import RemoteProperty
 from labthings.client.topic import ObservedProperty, SubscribedEvent
@@ -95,17 +96,22 @@ class RemoteThing:
 
         :raises ClientPropertyError: if there is none of that name, or it cannot be observed.
         """
-        if name in self.events:
-            raise ClientPropertyError(f"{self.name}.{name} is an event. Use `subscribe({name!r})`.")
-        if name in self.actions:
-            raise ClientPropertyError(f"{self.name}.{name} is an action, which cannot be observed. Call it.")
-        remote, affordance = self.property(name), self.description.properties[name]
+        remote, affordance = self._followed(name), self.description.properties[name]
         label = f"{self.name}.{name}"
         if not affordance.observable and not affordance.forms_for("observeproperty"):
             raise UnobservableClientPropertyError(
                 f"{label} cannot be observed: the server does not tell of its changes. Read it now and then."
             )
         return ObservedProperty(name, label, remote.received, not affordance.write_only)
+
+    def live(self, name: str, model: type[BaseModel] | None) -> LiveProperty:
+        """One of the properties, to be followed as live state.
+
+        :param model: what to make of the state.
+        :raises ClientPropertyError: if there is none of that name.
+        """
+        self._followed(name)
+        return LiveProperty(name, f"{self.name}.{name}", model)
 
     def subscribed(self, name: str) -> SubscribedEvent:
         """One of the events, to be subscribed to.
@@ -117,6 +123,16 @@ class RemoteThing:
         if name not in self.events:
             raise FailedToSubscribeError(f"{self.name} has no event '{name}'.{did_you_mean(name, self.events)}")
         return SubscribedEvent(name, f"{self.name}.{name}", self._data)
+
+    def _followed(self, name: str) -> RemoteProperty:
+        if name in self.events:
+            raise ClientPropertyError(f"{self.name}.{name} is an event. Use `subscribe({name!r})`.")
+        if name in self.actions:
+            raise ClientPropertyError(f"{self.name}.{name} is an action, which cannot be observed. Call it.")
+        if name in self.streams:
+            page = f"{self.streams[name]}/viewer"
+            raise ClientPropertyError(f"{self.name}.{name} is a stream: see {page} in a web browser.")
+        return self.property(name)
 
     def _data(self, value: Any, text: str) -> Any:
         return self._blobs.told(value, text, self.url)

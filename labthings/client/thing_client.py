@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from types import TracebackType
 from typing import Any, TypeVar
 
+from pydantic import BaseModel
 from typing_extensions import Self
 
 from labthings.client.background import Background
@@ -13,7 +14,10 @@ from labthings.client.blocking_connection import BlockingConnection, run
 from labthings.client.channel import Channel
 from labthings.client.described_client import DescribedClient, described
 from labthings.client.endpoint import Endpoint
+from labthings.client.live_state import LiveState
+from labthings.client.moment import StateChange, StateVersion
 from labthings.client.observation import Observation, OnConnection, OnError
+from labthings.client.remote_property import AnyOperation
 from labthings.client.remote_thing import RemoteThing
 from labthings.http_client import HTTPClient
 
@@ -64,6 +68,20 @@ class ThingClient(DescribedClient):
         """
         run(self._thing.property(name).write(value))
 
+    def patch_property(
+        self, name: str, operations: Iterable[AnyOperation], *, version: int | None = None
+    ) -> StateVersion | None:
+        """Change parts of a property that is live state, all as it is said or nothing.
+
+        It gives the version that this has made, or None if the server does not tell.
+
+        :param operations: a JSON Patch (RFC 6902), such as ``[{"op": "replace", "path": "/enabled", "value": True}]``.
+        :param version: the one that the state must be at, as `LiveState.version` or this told it.
+        :raises ClientPropertyError: if an operation does not fit, the outcome is not valid, the state is at another
+            version, or the server refuses or cannot be reached.
+        """
+        return run(self._thing.property(name).patch(operations, version))
+
     def invoke_action(self, name: str, /, **kwargs: Any) -> Any:
         """Run an action, and return its output.
 
@@ -94,6 +112,31 @@ class ThingClient(DescribedClient):
             cannot be reached.
         """
         return Observation(self._background, self._thing.observed(name), callback, on_error, on_connection)
+
+    def live(
+        self,
+        name: str,
+        model: type[BaseModel] | None = None,
+        callback: Callable[[StateChange], object] | None = None,
+        *,
+        on_error: OnError | None = None,
+        on_connection: OnConnection | None = None,
+    ) -> LiveState:
+        """Follow a property that is live state: what this gives has it as the server has it, or says that it may not.
+
+        Use it as ``state.data``, or ``state.value`` for a model, and for its changes as
+        ``for change in client.live("state")``, or with a callback, as `observe`.
+
+        :param model: what to make of the state.
+        :param callback: is called with each `StateChange` in turn, the first of which is the state as it is.
+        :param on_error: is called with the error when the server refuses to go on, or sends nonsense; by default, it is
+            logged.
+        :param on_connection: is called with ``False`` when the state is no longer current, because the connection is
+            lost or something is missing, and with ``True`` when it is again.
+        :raises ClientPropertyError: if there is no such property, it is not live state, or the server refuses or cannot
+            be reached.
+        """
+        return LiveState(self._background, self._thing.live(name, model), callback, on_error, on_connection)
 
     def subscribe(
         self,

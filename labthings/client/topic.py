@@ -53,6 +53,11 @@ class Topic(ABC):
         return {"operation": f"un{self.operation}", "name": self.name}
 
     @property
+    def live(self) -> str | None:
+        """The property's name, if that is how answers say what they answer."""
+        return None
+
+    @property
     def reading(self) -> dict[str, Any] | None:
         """The request for what is to be told first, if there is any."""
         return None
@@ -71,8 +76,15 @@ class Topic(ABC):
     def notified(self, message: Message, text: str) -> None:
         """Give a notification to everybody."""
 
-    def connected(self, is_connected: bool) -> None:
-        """Tell everybody that the connection was lost, or is back."""
+    def admit(self, mailbox: Mailbox) -> None:
+        """Have everything put into a further mailbox."""
+        self.mailboxes.append(mailbox)
+
+    def connected(self, is_connected: bool, reason: str = "") -> None:
+        """Tell everybody that the connection was lost, or is back.
+
+        :param reason: why it was lost.
+        """
         self.is_open = is_connected
         for each in self.mailboxes:
             each.connect(is_connected)

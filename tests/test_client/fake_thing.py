@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import Server, ServerConnection, serve
 
 import labthings as lt
+from labthings.state import Replica
 
 PROTOCOL = "webthingprotocol"
 ID = "urn:uuid:2bd8b686-0195-5c43-bfeb-d704a483c2fe"
@@ -31,6 +32,7 @@ class FakeThing:
         self.connections: queue.Queue[ServerConnection] = queue.Queue()
         self.gone: queue.Queue[ServerConnection] = queue.Queue()
         self.answers: dict[str, dict[str, Any]] = {}
+        self.states: dict[str, Replica] = {}
         self.id, self.epoch = ID, "aaaa"
         self.subprotocols: list[Any] | None = [PROTOCOL]
         self._open: list[ServerConnection] = []
@@ -46,7 +48,7 @@ class FakeThing:
             "id": self.id,
             "title": "Lamp",
             "properties": {
-                **{name: {"observable": True, "forms": [{"href": name}]} for name in self.values},
+                **{name: {"observable": True, "forms": [{"href": name}]} for name in {**self.values, **self.states}},
                 "silent": {"type": "number", "forms": [{"href": "silent"}]},
             },
             "actions": {"blink": {"forms": [{"href": "blink"}]}},
@@ -96,6 +98,30 @@ class FakeThing:
     def emit(self, name: str, number: int, **members: Any) -> None:
         self.notify("subscribeevent", name, eventID=f"{self.epoch}-{number}", **members)
 
+    def show(self, name: str, data: Any, version: int = 7, epoch: str = "aaaa") -> None:
+        """Have live state."""
+        self.states[name] = Replica({"epoch": epoch, "version": version, "data": data})
+
+    def snapshot(self, name: str) -> None:
+        state = self.states[name]
+        told = {"epoch": state.epoch, "version": state.version, "data": state.data}
+        self.send({"messageType": "propertySnapshot", "data": {name: told}})
+
+    def change(self, name: str, path: str, value: Any, **members: Any) -> None:
+        """Replace something in live state, and tell of it."""
+        base, operation = self.states[name].version, {"op": "replace", "path": path, "value": value}
+        patch = {"epoch": self.states[name].epoch, "baseVersion": base, "version": base + 1, "patch": [operation]}
+        self.states[name].apply(patch)
+        self.patch(name, **patch, **members)
+
+    def patch(self, name: str, **members: Any) -> None:
+        self.send({"messageType": "propertyPatch", "data": {name: members}})
+
+    def refuse(self, name: str | None, status: str, detail: str) -> None:
+        """Refuse to tell of live state."""
+        head = {"operation": "unknown"} if name is None else {"operation": "observeproperty", "name": name}
+        self.send({"messageType": "response", **head, "error": {"status": status, "title": "No", "detail": detail}})
+
     def answer(self, request: dict[str, Any], **members: Any) -> None:
         common = {key: request[key] for key in ("operation", "name", "correlationID") if key in request}
         self.send({"messageType": "response", **common, **members})
@@ -108,7 +134,7 @@ class FakeThing:
     def expect(self, operation: str) -> dict[str, Any]:
         """The next request, which must be of an operation."""
         request = self.requests.get(timeout=10)
-        assert request["operation"] == operation, request
+        assert request.get("operation", request["messageType"]) == operation, request
         return request
 
     def _handle(self, connection: ServerConnection) -> None:
@@ -117,14 +143,29 @@ class FakeThing:
         try:
             for text in connection:
                 request = json.loads(text)
-                if request["operation"] not in self.held:
-                    self.answer(request, **self._told(request))
+                if request.get("operation", request["messageType"]) not in self.held:
+                    self._respond(request)
                 self.requests.put(request)
         except (ConnectionClosed, OSError):
             pass
         finally:
             self._open.remove(connection)
             self.gone.put(connection)
+
+    def _respond(self, request: dict[str, Any]) -> None:
+        if "operation" in request:
+            self.answer(request, **self._told(request))
+        elif request["messageType"] == "addPropertyObservation":
+            self._follow(request)
+
+    def _follow(self, request: dict[str, Any]) -> None:
+        (name,) = request["data"]
+        if request.get("thingID", self.id) != self.id:
+            self.refuse(None, "404", "no such Thing")
+        elif name in self.states:
+            self.snapshot(name)
+        else:
+            self.refuse(name, "403", f"'{name}' is not live state")
 
     def _told(self, request: dict[str, Any]) -> dict[str, Any]:
         operation = request["operation"]

@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 import labthings as lt
 from labthings.client.docstring import action_docstring, property_docstring
 from labthings.client.signature import ActionSignature
+from labthings.exceptions import ClientPropertyError
 from labthings.outputs.blob import Blob
 from labthings.thing_description.model import ActionAffordance, PropertyAffordance
 from labthings.types.numpy import NDArray
@@ -121,15 +122,17 @@ def test_help_and_an_error_say_where_a_stream_is_shown(connect):
     class Camera(lt.Thing):
         """A camera."""
 
-        live = lt.outputs.MJPEGStreamDescriptor()
+        view = lt.outputs.MJPEGStreamDescriptor()
         """What it sees."""
 
     client = connect(Camera)
     page = client.thing_description.links[-1].href
-    assert page.endswith("/live/viewer")
+    assert page.endswith("/view/viewer")
     assert inspect.getdoc(client) == f"Camera\n\nA camera.\n\nWhat it sees: {page}"
-    with pytest.raises(AttributeError, match=rf"\.live is a stream: see {page} in a web browser"):
-        _ = client.live
+    with pytest.raises(AttributeError, match=rf"\.view is a stream: see {page} in a web browser"):
+        _ = client.view
+    with pytest.raises(ClientPropertyError, match=rf"\.view is a stream: see {page} in a web browser"):
+        client.live("view")
 
 
 def test_help_on_an_action_and_on_the_thing(connect):
