@@ -42,6 +42,13 @@ class EndpointDescriptor(BaseDescriptor[Any, Any], Generic[Params, ReturnType]):
         """Its path below the Thing's, without a slash at the start."""
         return self.name if self._path is None else self._path.lstrip("/")
 
+    @property
+    def is_page(self) -> bool:
+        """Whether it is a page for people, which can be opened as it is."""
+        answer = self.options.get("response_class")
+        media_type = getattr(answer, "media_type", None)
+        return self.method == "GET" and "{" not in self.path and media_type == "text/html"
+
     @overload
     def __get__(self, obj: None, owner: type | None = None) -> Self: ...
     @overload

@@ -35,6 +35,13 @@ class Tab:
         result = self._call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)["result"]
         return result.get("value")
 
+    def run(self, script: str) -> Any:
+        """Do what a script says, which may await and return, and give what it gives; fail if it fails."""
+        script = f"(async () => {{ {script} }})()"
+        done = self._call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in done, done["exceptionDetails"]["exception"].get("description", done)
+        return done["result"].get("value")
+
     def until(self, script: str) -> None:
         """Wait until a script gives something that is true."""
         deadline = time.monotonic() + SECONDS

@@ -12,13 +12,17 @@ import uvicorn
 
 
 @contextmanager
-def served(app: Any, **options: Any) -> Iterator[int]:
+def served(app: Any, *, port: int = 0, send_buffer: int | None = None, **options: Any) -> Iterator[int]:
     """Serve an application meanwhile, and give the port.
 
+    :param port: at which; 0 for any that is free.
+    :param send_buffer: how many bytes a connection takes that the client has not read yet, at most.
     :param options: for uvicorn.
     """
     runner = _Runner(uvicorn.Config(app, ws="websockets-sansio", log_config=None, **options))
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with socket.create_server(("127.0.0.1", port)) as listener:
+        if send_buffer is not None:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         thread = threading.Thread(target=runner.run, kwargs={"sockets": [listener]})
         thread.start()
         try:

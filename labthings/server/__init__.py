@@ -47,6 +47,7 @@ from labthings.server.guard import Guard
 from labthings.server.hosted_thing import HostedThing, State
 from labthings.server.household import Household
 from labthings.server.identity import server_identity
+from labthings.server.javascript import javascript_route
 from labthings.settings_writer import SettingsWriter
 from labthings.thing import Thing
 from labthings.thing_server_interface import ThingServerInterface
@@ -334,6 +335,7 @@ class ThingServer:
         table.add(invocation_routes(self))
         table.add(blob_routes(self))
         table.add(directory_routes(self, descriptions))
+        table.add([javascript_route(self.api_prefix)])
         sockets = {f"{each.served.path}ws": self._socket(each) for each in self.accesses.values()}
         sockets[f"{self.api_prefix}/ws"] = self._socket(None)
         guard = Guard(self.config.allowed_origins)

@@ -8,9 +8,10 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from string import Template
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import quote
 
+from labthings.endpoints import EndpointDescriptor
 from labthings.problem_details import printable, text_of
 from labthings.routes.http import Handler, Receive, Scope, Send, accepted
 from labthings.routes.served_thing import ServedThing
@@ -31,6 +32,8 @@ class ShownThing(ServedThing, Protocol):
 
     @property
     def error(self) -> BaseException | None: ...
+    @property
+    def endpoints(self) -> Mapping[str, EndpointDescriptor[..., Any]]: ...
 
 
 class Shown(Protocol):
@@ -79,6 +82,8 @@ def _thing(thing: ShownThing, root: str) -> str:
     links += [
         f'<a href="{_escaped(f"{root}{thing.path}{name}/viewer")}">watch {_escaped(name)}</a>' for name in thing.streams
     ]
+    pages = (each for each in thing.endpoints.values() if each.is_page)
+    links += [f'<a href="{_escaped(root + thing.path + each.path)}">{_escaped(each.title)}</a>' for each in pages]
     return "\n".join(["<li>", *_paragraphs(thing), f"<p>{' · '.join(links)}</p>", "</li>"])
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from fastapi.responses import HTMLResponse
 
 import labthings as lt
 from labthings.server import ThingServer
@@ -14,6 +15,19 @@ BROWSER = {"accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;
 
 class Pump(lt.Thing):
     """Pumps <b>water</b> & oil."""
+
+    @lt.endpoint("get", "panel", response_class=HTMLResponse)
+    def show(self) -> str:
+        """The <front> panel"""
+        return "<p>Hello</p>"
+
+    @lt.endpoint("get", "parts/{number}", response_class=HTMLResponse)
+    def part(self, number: int) -> str:
+        return f"<p>{number}</p>"
+
+    @lt.endpoint("get")
+    def data(self) -> str:
+        return ""
 
 
 class Broken(lt.Thing):
@@ -39,6 +53,9 @@ def test_people_see_the_things(client_of: Callable[..., Any], prefix: str, path:
     assert '<span class="state failed">failed</span>' in answer.text
     assert "OSError: &lt;script&gt;alert(1)&lt;/script&gt;" in answer.text
     assert f"{prefix}/camera/stream/viewer" in answer.text
+    assert f'<a href="{prefix}/pump/panel">The &lt;front&gt; panel</a>' in answer.text
+    assert "parts" not in answer.text
+    assert "/data" not in answer.text
     links = re.findall(r'href="([^"]*)"', answer.text)
     assert {f"{prefix}/pump/", f"{prefix}/things/", f"{prefix}/things", "/docs", "/health"} <= set(links)
     assert {link: client.get(link).status_code for link in links} == dict.fromkeys(links, 200)
