@@ -48,7 +48,7 @@ _TYPE_VARIABLES = (
 )
 _PRIVATE = (
     r"(labthings\..*\.)?(AsyncConnection|BRIEF_SECONDS|Background|Batch|BlockingConnection|Breath|Channel|DescribedThing|DirectoryPage"
-    r"|Hearing|HostedThing|RemoteThing|Server|Subscriber|Topic"
+    r"|Hearing|HostedThing|LiveProperty|Moment|RemoteThing|Server|Subscriber|Topic"
     r"|ThingAccess|Told|interval|is_reset_in_loop|is_written_in_loop)"
 )
 nitpick_ignore_regex = [("py:.*", names) for names in (_OTHER_PACKAGES, _BUILTINS, _TYPE_VARIABLES, _PRIVATE)]

@@ -19,7 +19,7 @@ from labthings.thing_description import validate_thing_description
 
 CONFIG = Path(__file__).parents[2] / "config.example.json"
 AFFORDANCES = ("properties", "actions", "events")
-THINGS = ["counter", "thermostat", "stage", "assistant", "camera", "spectrometer"]
+THINGS = ["counter", "thermostat", "stage", "assistant", "camera", "spectrometer", "bias_supply"]
 
 
 @pytest.fixture(scope="module")
