@@ -385,7 +385,7 @@ def test_pauses_grow_up_to_a_bound_until_a_connection_has_lasted(lamp, monkeypat
         enough.set() if len(pauses) == 10 else None
         return 0
 
-    monkeypatch.setattr("labthings.client.channel.random.uniform", choose)
+    monkeypatch.setattr("labthings.client.channel.RANDOM.uniform", choose)
     client = lamp.client()
     with client.observe("position"):
         channel = client._background._thread.channel
