@@ -277,8 +277,8 @@ def serialised(adapter: TypeAdapter[Any], value: Any, name: object, validate: bo
     """
     if validate:
         value = checked(adapter, value, name)
-    try:
-        return adapter.serializer.to_json(value, by_alias=True, warnings="error")
+    try:  # with a word for `warnings`, pydantic lets go of the GIL, so that the event loop and the thread wait in turn
+        return adapter.serializer.to_json(value, by_alias=True, warnings=False if validate else "error")
     except ValueError as error:  # pydantic-core's serialisation errors
         raise _without_form(name, "has no JSON form", error) from error
 

@@ -20,6 +20,9 @@ from labthings.properties.property_document import PropertyDocument
 from labthings.properties.settings import BaseSetting
 from labthings.types.markers import Kind, kind_of
 
+PLAIN_TYPES = {"float": float, "int": int, "str": str, "bool": bool}
+"""What values are of schemas that have no parts."""
+
 AnyProperty = BaseProperty[Any, Any]
 
 
@@ -219,7 +222,13 @@ class PropertyInfo(ObservableInfo[AnyProperty]):
         if self._may_not_fit:
             return lambda: self.to_json(self.get())
         to_json, read, thing = self.adapter.serializer.to_json, self.descriptor.__get__, self.thing
-        return lambda: to_json(read(thing), by_alias=True, warnings="error")
+        plain = PLAIN_TYPES.get(self.adapter.core_schema["type"])
+
+        def quick() -> bytes:
+            value = read(thing)
+            return to_json(value, by_alias=True, warnings=False if type(value) is plain else "error")
+
+        return quick
 
     def store(self, value: Any) -> Any:
         """Write a value that has been validated."""
