@@ -11,7 +11,7 @@ import pytest
 FOLDER = Path(__file__).with_name("node_wot")
 PACKAGES = Path(os.environ.get("LABTHINGS_NODE_WOT", FOLDER))
 THINGS = [
-    *("Camera", "Counter", "LabAssistant", "MotorStage"),
+    *("BiasSupply", "Camera", "Counter", "LabAssistant", "MotorStage"),
     *("Multimeter", "SimulatedInstrument", "Spectrometer", "TemperatureController"),
 ]
 

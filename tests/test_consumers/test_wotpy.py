@@ -9,7 +9,7 @@ import pytest
 
 CHECK = Path(__file__).with_name("wotpy_check.py")
 LEFT_OUT = ["LabAssistant", "Multimeter", "Spectrometer"]  # which have optional properties
-USED = ["Camera", "Counter", "MotorStage", "SimulatedInstrument", "TemperatureController"]
+USED = ["BiasSupply", "Camera", "Counter", "MotorStage", "SimulatedInstrument", "TemperatureController"]
 
 
 @pytest.fixture

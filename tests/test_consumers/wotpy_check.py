@@ -18,6 +18,7 @@ from wotpy.wot.wot import WoT
 
 PATIENCE = 15  # seconds that anything may take
 INPUTS: dict[str, Any] = {  # what actions are given, if not nothing
+    "ramp": {"channel": 1, "voltage": 0.1},
     "ramp_to": {"temperature": 20.5},
     "move_to": {"x": 200, "z": 50},
     "move_by": {"x": 10},
@@ -111,6 +112,9 @@ def another(schema: dict[str, Any], value: Any) -> Any:
         return next(each for each in schema["enum"] if each != value)
     if schema["type"] == "boolean":
         return not value
+    if schema["type"] == "object":
+        name = next(name for name, each in schema["properties"].items() if each.get("type") == "boolean")
+        return {**value, name: not value[name]}
     return schema["minimum"] if schema["minimum"] != value else schema["maximum"]
 
 

@@ -220,6 +220,10 @@ function another(schema, value) {
   if (schema.oneOf) return another(schema.oneOf.find((each) => each.type !== "null"), value);
   if (schema.type === "boolean") return !value;
   if (schema.type === "string") return `${value}, changed`;
+  if (schema.type === "object") {
+    const [name, part] = Object.entries(schema.properties).find(([, each]) => each.type === "boolean");
+    return { ...value, [name]: another(part, value[name]) };
+  }
   const least = schema.minimum ?? (schema.exclusiveMinimum ?? 0) + 1;
   return least === value ? schema.maximum : least;
 }
