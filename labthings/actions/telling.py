@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterator
 
 from labthings.invocation_contexts import InvocationContext, LiveState
+from labthings.state.document import LONGEST_BATCH
 
-LONGEST_BATCH = 2.0  # seconds that others may take to finish a batch
 LOGGER = logging.getLogger(__name__)
 
 

@@ -13,16 +13,16 @@ from labthings.exceptions import UnfinishedBatchError
 from labthings.invocation_contexts import InvocationContext, current_invocation_context
 from labthings.pacing import Pacer
 from labthings.state import Document, Patch, ReactiveModel, current_origin
+from labthings.state.document import LONGEST_BATCH
 from labthings.state.patch_log import PatchLog
 from labthings.state.tracking import Held
 from labthings.thing_server_interface import ThingServerInterface
 
-LONGEST_BATCH = 2.0  # seconds that saving waits for a batch to be finished
 REST = 0.004  # seconds in which further changes are gathered into one patch
 
 
 class PropertyDocument(Document[ReactiveModel]):
-    """A document whose patches, one for each turn of the event loop, are told to a property's observers.
+    """A document whose patches are told to a property's observers, by the event loop: at once, and then after a rest.
 
     :param model: the property's value.
     :param interface: gives access to the server.

@@ -23,6 +23,7 @@ Callback = Callable[[Patch], object]
 MOST_PENDING = 1000
 """Operations and patches that may wait for a flush. Whoever makes more tells of them itself, however slow that is."""
 MOST_IN_A_BATCH = 1_000_000
+LONGEST_BATCH = 2.0  # seconds that whoever has to do so waits for others to finish a batch
 _LOGGER = logging.getLogger(__name__)
 
 
