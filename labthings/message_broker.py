@@ -17,12 +17,12 @@ from anyio.streams.memory import MemoryObjectSendStream
 
 from labthings.event_history import EventHistory
 from labthings.exceptions import MessageDroppedWarning, ServerNotRunningError
-from labthings.inbox import Inbox
+from labthings.inbox import MOST_MESSAGES, Inbox
 from labthings.messages import Message, MessagesLost
 from labthings.workers import LoopCalls
 
 LOGGER = logging.getLogger(__name__)
-MOST_POSTED = 1000
+MOST_POSTED = MOST_MESSAGES // 4  # as an inbox may be delivered that many twice before its owner has a turn
 LONGEST_HOLD_UP = 5.0  # seconds
 
 Subscriber: TypeAlias = "Inbox | MemoryObjectSendStream[Message]"
