@@ -30,11 +30,11 @@ const ENDLESS = ["watch"]; // actions that go on until they are cancelled
 
 // How to bring about what neither a write nor an action has.
 const CAUSES = {
-  overheated: (thing) => thing.whileIs("alarm_temperature", 15, () => thing.untilHeard("overheated")),
+  overheated: (thing) => thing.whileIs("alarm_temperature", 15, () => thing.untilSeen("overheated")),
   saturated: (thing) => thing.whileIs("integration_time", 1, () => thing.invoke("acquire")),
   overloaded: (thing) => thing.whileIs("measuring_range", 0.5, () => thing.invoke("measure", undefined, "error")),
   is_connected: (thing, other) => {
-    return other("SimulatedInstrument").whileIs("is_on", false, () => thing.untilHeard("is_connected"));
+    return other("SimulatedInstrument").whileIs("is_on", false, () => thing.untilSeen("is_connected"));
   },
 };
 
@@ -166,8 +166,13 @@ class Checked {
     }));
   }
 
-  async hearOf(name) {
+  /** The first notification ever, which may have come before anybody waits for it. */
+  async untilSeen(name) {
     if (this.seen[name] === 0) await this.untilHeard(name);
+  }
+
+  async hearOf(name) {
+    await this.untilSeen(name);
     this.count[name in this.td.events ? "subscribed" : "observed"] += 1;
   }
 
