@@ -20,6 +20,7 @@ LOGGER = logging.getLogger(__name__)
 
 Job = Callable[[], None]
 BRIEF_SECONDS = 0.002
+NOT_RUNNING = "The server is not running, so nothing can run in its event loop."
 
 
 def is_in_event_loop() -> bool:
@@ -60,7 +61,7 @@ class LoopCalls:
         :raises ServerNotRunningError: if there is none.
         """
         if self._loop is None:
-            raise ServerNotRunningError("The server is not running, so nothing can run in its event loop.")
+            raise ServerNotRunningError(NOT_RUNNING)
         return self._loop
 
     @property
@@ -92,7 +93,10 @@ class LoopCalls:
         if not self._woken:  # appended before it is looked at: `_run` clears it before it counts the calls
             self._woken = True
             context = contextvars.Context()  # and not this thread's, as others leave calls too
-            loop.call_soon_threadsafe(self._run, context=context)
+            try:
+                loop.call_soon_threadsafe(self._run, context=context)
+            except RuntimeError as error:  # it has been closed since this thread asked for it
+                raise ServerNotRunningError(NOT_RUNNING) from error
 
     def call_later(self, seconds: float, function: Callable[[], object]) -> None:
         """Have the event loop call a function in a while; or before, if it ends. For its own thread.

@@ -123,6 +123,14 @@ def test_without_a_loop_nothing_can_be_called() -> None:
         _ = calls.loop
 
 
+def test_a_loop_that_is_closed_just_now_is_none() -> None:
+    calls, loop = LoopCalls(), asyncio.new_event_loop()
+    calls.attach(loop)
+    loop.close()
+    with pytest.raises(ServerNotRunningError, match="not running"):
+        calls.call_soon(print)
+
+
 def test_what_the_last_calls_leave_is_done_too() -> None:
     made: list[int] = []
 
