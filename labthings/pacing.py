@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 
 from labthings.exceptions import ServerNotRunningError
 from labthings.workers import LoopCalls
+
+LOGGER = logging.getLogger(__name__)
 
 
 class Pacer:
@@ -42,7 +45,7 @@ class Pacer:
         function = self._take()
         if function is None:
             return
-        function()
+        _call(function)
         try:
             self._calls.call_later(self._rest, self._run)
         except ServerNotRunningError:
@@ -50,7 +53,7 @@ class Pacer:
 
     def _run_without_rest(self) -> None:
         while (function := self._take()) is not None:
-            function()
+            _call(function)
 
     def _take(self) -> Callable[[], object] | None:
         """The function that waits; if there is none, then there is nothing to rest from."""
@@ -58,3 +61,10 @@ class Pacer:
             function, self._function = self._function, None
             self._is_resting = function is not None
             return function
+
+
+def _call(function: Callable[[], object]) -> None:
+    try:
+        function()
+    except Exception:  # or else nothing would be called any more
+        LOGGER.exception("What was to be done soon has failed: %r", function)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import threading
 
+import pytest
+
 from labthings.pacing import Pacer
 from labthings.workers import LoopCalls
 
@@ -17,6 +19,17 @@ def test_without_an_event_loop_it_is_done_at_once() -> None:
     pacer.call_soon(lambda: done.append(1))
     pacer.call_soon(lambda: done.append(2))
     assert done == [1, 2]
+
+
+def test_without_an_event_loop_one_that_fails_does_not_keep_the_next_from_being_done(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    done: list[int] = []
+    pacer = Pacer(LoopCalls(), REST)
+    pacer.call_soon(lambda: 1 / 0)
+    pacer.call_soon(lambda: done.append(2))
+    assert done == [2]
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_the_first_is_done_soon_and_of_the_rest_the_last_is_done_later() -> None:
@@ -63,6 +76,26 @@ def test_after_a_rest_it_is_done_soon_again() -> None:
         calls.detach()
 
     asyncio.run(main())
+
+
+def test_after_one_that_fails_the_next_is_done_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        calls, failing, done = LoopCalls(), asyncio.Event(), asyncio.Event()
+        calls.attach(asyncio.get_running_loop())
+        pacer = Pacer(calls, REST)
+
+        def fail() -> None:
+            failing.set()
+            raise ZeroDivisionError
+
+        pacer.call_soon(fail)
+        await failing.wait()
+        pacer.call_soon(done.set)
+        await asyncio.wait_for(done.wait(), 10)
+        calls.detach()
+
+    asyncio.run(main())
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_what_waits_when_the_event_loop_ends_is_done_then() -> None:
