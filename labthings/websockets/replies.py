@@ -39,6 +39,11 @@ class Replies:
         """Note that a reply has been sent."""
         self._count(-1, -len(reply.text))
 
+    @property
+    def has_room(self) -> bool:
+        """Whether there may be more."""
+        return self._has_room.is_set()
+
     async def room(self) -> None:
         """Wait until few enough replies are unsent, by number and by size, that there may be more."""
         await self._has_room.wait()

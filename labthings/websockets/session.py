@@ -53,7 +53,6 @@ class Session:
         self._subscriptions = Subscriptions(server.message_broker, self._inbox)
         self._operations = Operations(server, self._subscriptions)
         self._turns = Turns()
-        self._server_stops = False
         self._finder = ThingFinder(server.accesses, server.identity, thing)
         address = base_url(scope)[:-1] + server.api_prefix
         self._outgoing = Outgoing(self._subscriptions, self._replies, server.client_blobs, address)
@@ -71,8 +70,7 @@ class Session:
                 self._leave()
             await self._together(self._stopping, self._turns.end)  # what was asked for is done, though nobody waits
             self._leave()
-        if self._server_stops:
-            await self._wire.cut()
+        await self._wire.cut()  # or else one who reads nothing would hold up the server's end
 
     async def _together(self, *both: Callable[[], Awaitable[None]]) -> None:
         """Do two things until one of them is done."""
@@ -88,7 +86,6 @@ class Session:
         """Wait until the server stops."""
         async for _ in self._inbox:
             continue
-        self._server_stops = True
 
     @property
     def _subprotocol(self) -> str | None:
@@ -132,7 +129,14 @@ class Session:
             await asyncio.sleep(0)  # a client that floods the server must not keep the event loop to itself
             await self._handle(received.get("text") or received.get("bytes") or b"")
             await self._turns.room()
-            await self._replies.room()
+            await self._room()
+
+    async def _room(self) -> None:
+        """Wait until there may be more replies, or none can be sent any more."""
+        if not self._replies.has_room:
+            await self._together(self._replies.room, self._wire.closing)
+            if self._wire.is_closing:
+                self._replies.close()
 
     async def _received(self) -> Mapping[str, Any]:
         try:
@@ -152,7 +156,7 @@ class Session:
             return
         for reply in self._observe(message):
             self._replies.send(reply)
-            await self._replies.room()
+            await self._room()
 
     def _check_size(self, text: str | bytes) -> None:
         """
@@ -203,7 +207,7 @@ class Session:
             self._refuse(message, thing_id, error)
 
     async def _perform(self, request: Request) -> None:
-        await self._replies.room()
+        await self._room()
         try:
             for text in await self._operations.perform(request):
                 self._replies.send(text)

@@ -11,6 +11,7 @@ from labthings.routes.http import Receive
 WHOLE_TEXT = 0x81
 LONGEST_SHARED = 100_000  # characters of a text whose frame is kept for the next client
 LINGER_SECONDS = 0.3
+GLANCE_SECONDS = 0.3
 NEEDED = ("conn", "transport", "writable")
 
 
@@ -44,6 +45,16 @@ class Wire:
         """Send a text, when the wire is ready."""
         frame = _shared_frame(text) if len(text) < LONGEST_SHARED else _frame(text)
         self._protocol.transport.write(frame)
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether nothing can be sent any more, as far as that is known."""
+        return self._transport is not None and self._transport.is_closing()
+
+    async def closing(self) -> None:
+        """Wait until nothing can be sent any more, for when that is not received, as other messages come before it."""
+        while not self.is_closing:  # noqa: ASYNC110 - a transport tells nobody of it
+            await asyncio.sleep(GLANCE_SECONDS)
 
     async def cut(self) -> None:
         """End the connection, once the client has had a little time to take what it was sent."""
