@@ -9,6 +9,8 @@ from collections.abc import Callable
 from labthings.exceptions import ServerNotRunningError
 from labthings.workers import LoopCalls
 
+REST = 0.004  # seconds in which further changes of live state are gathered into one patch
+
 LOGGER = logging.getLogger(__name__)
 
 
@@ -40,6 +42,11 @@ class Pacer:
                 self._calls.call_soon(self._run)
             except ServerNotRunningError:
                 self._run_without_rest()
+
+    def begin(self) -> None:
+        """Begin anew, in an event loop, without what was left for one that has ended."""
+        with self._lock:
+            self._function, self._is_resting = None, False
 
     def _run(self) -> None:
         function = self._take()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import labthings
@@ -73,6 +74,7 @@ CLIENT_KNOWS = {
 }
 SYNC_KNOWS = {
     "exceptions",
+    "pacing",
     "problem_details",
     "server.guard",
     "server.javascript",
@@ -89,6 +91,7 @@ def module(path: Path) -> str:
     return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").removesuffix(".")
 
 
+@cache
 def room(name: str) -> str:
     """The part of the package that a module belongs to."""
     rooms = [each for floor in FLOORS for each in floor]
@@ -99,12 +102,18 @@ def room(name: str) -> str:
     return found or ""
 
 
+@cache
 def floor(name: str) -> int:
     return next(number for number, rooms in enumerate(FLOORS) if room(name) in rooms)
 
 
-def imports(path: Path) -> Iterator[str]:
+@cache
+def imports(path: Path) -> list[str]:
     """The modules that a file imports, wherever in it."""
+    return list(_imports(path))
+
+
+def _imports(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (each.name for each in node.names)

@@ -117,6 +117,25 @@ def test_what_waits_when_the_event_loop_ends_is_done_then() -> None:
     assert done == [1, 2, 3]
 
 
+def test_it_begins_anew_after_an_event_loop_that_has_died() -> None:
+    done: list[int] = []
+    calls, died = LoopCalls(), asyncio.new_event_loop()
+    pacer = Pacer(calls, 1000)
+    calls.attach(died)
+    pacer.call_soon(lambda: done.append(1))
+    died.close()
+
+    async def main() -> None:
+        calls.attach(asyncio.get_running_loop())
+        pacer.begin()
+        pacer.call_soon(lambda: done.append(2))
+        await asyncio.sleep(0)
+        assert done == [2]
+        calls.detach()
+
+    asyncio.run(main())
+
+
 def test_one_that_waits_to_be_done_for_the_first_time_is_done_at_the_end_too() -> None:
     done: list[int] = []
 

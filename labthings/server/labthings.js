@@ -329,7 +329,7 @@ export class LiveSync extends LiveState {
   }
 
   get _probe() {
-    return { type: "ping", requestId: PROBE };  // which is refused at once; that is an answer
+    return { type: "ping", requestId: PROBE };  // older servers refuse it, which is an answer, too
   }
 
   get _resource() {

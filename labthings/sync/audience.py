@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Protocol
 
-from labthings.state import Document, Patch, Snapshot
+from labthings.pacing import REST, Pacer
+from labthings.state import Patch, Snapshot
 from labthings.state.patch_log import PatchLog
 from labthings.sync.messages import patch_text
 from labthings.sync.outbox import Outbox
+from labthings.sync.shared_document import SharedDocument
 from labthings.sync.streams import Stream
 from labthings.workers import LoopCalls
 
@@ -20,6 +23,9 @@ class Listener(Protocol):
 
     def nudge(self) -> None:
         """Send what there is in the outbox."""
+
+    def answer(self, text: str, version: int) -> None:
+        """Send the answer to a command, once the client has been told of a version."""
 
     def stop(self) -> None:
         """End the connection."""
@@ -35,40 +41,37 @@ class Audience:
         self._calls = calls
         self._clients: set[Listener] = set()
         self._changed: set[Stream] = set()
+        self._pacer = Pacer(calls, REST)
         self.log = PatchLog(patch_text)
         self.streams: dict[str, Stream] = {}
-        self.document: Document[Any] | None = None
+        self.document: SharedDocument | None = None
 
     # --- from any thread ---------------------------------------------------------------------------------------
 
-    def follow(self, document: Document[Any]) -> None:
+    def follow(self, document: SharedDocument) -> None:
         """Tell the clients of a document."""
         self.document = document
         document.subscribe(self._told)
         self.soon(self._nudge_all)
 
     def changed(self, stream: Stream) -> None:
-        """Tell the clients what is new in a stream, at the loop's next turn."""
+        """Tell the clients what is new in a stream: at once, and then after a rest."""
         if stream not in self._changed:
             self._changed.add(stream)
-            self.soon(self._tell_of, stream)
+            self._pacer.call_soon(self._tell_of_streams)
 
-    def reply(self, client: Listener, text: str) -> None:
-        """Send a client a reply, after every patch of what has changed until now."""
+    def answer(self, client: Listener, text: str) -> None:
+        """Answer a client's command, after every patch of what has changed until now."""
         document = self.document
         if document is None:
-            self.soon(self._reply, client, text, 0)
+            self.soon(client.answer, text, 0)
         else:
-            document.when_told(lambda: self.soon(self._reply, client, text, document.version))
+            document.when_told(lambda: self.soon(client.answer, text, document.version))
 
-    def soon(self, function: Callable[..., object], *args: Any) -> bool:
-        """Have something done in the event loop, if there is one, and say so."""
-        try:
+    def soon(self, function: Callable[..., object], *args: Any) -> None:
+        """Have something done in the event loop, if there is one."""
+        with suppress(RuntimeError):  # there is none, or it has just ended, so there are no clients
             self._calls.call_soon(function, *args)
-        except RuntimeError:  # there is none, or it has just ended, so there are no clients
-            self._changed.clear()
-            return False
-        return True
 
     # --- in the event loop -------------------------------------------------------------------------------------
 
@@ -79,6 +82,9 @@ class Audience:
     def begin(self) -> None:
         """Begin anew, in an event loop."""
         self._changed.clear()
+        self._pacer.begin()
+        if self.document is not None:
+            self.document.begin()
 
     def join(self, client: Listener) -> None:
         """Tell a client everything, and what happens from now on."""
@@ -111,15 +117,12 @@ class Audience:
         self.log.add(patch)
         self._nudge_all()
 
-    def _tell_of(self, stream: Stream) -> None:
-        self._changed.discard(stream)
-        for client in self._clients:
-            client.outbox.tell_of(stream)
+    def _tell_of_streams(self) -> None:
+        for stream in tuple(self._changed):
+            self._changed.discard(stream)
+            for client in self._clients:
+                client.outbox.tell_of(stream)
         self._nudge_all()
-
-    def _reply(self, client: Listener, text: str, version: int) -> None:
-        client.outbox.reply(text, version)
-        client.nudge()
 
     def _nudge_all(self) -> None:
         for client in tuple(self._clients):

@@ -14,8 +14,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from labthings.exceptions import CommandError
 from labthings.sync.audience import Audience
 from labthings.sync.command_queue import CommandQueue
-from labthings.sync.messages import CommandMessage, Refusal, RequestId, error_text, parsed
+from labthings.sync.messages import CommandMessage, PingMessage, Refusal, RequestId, error_text, parsed, pong_text
 from labthings.sync.outbox import Outbox
+from labthings.sync.room import Room
 from labthings.websockets.wire import Wire
 
 LOGGER = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class Client:
         self._perform, self._most_bytes = perform, most_bytes
         self.outbox = Outbox(client_id, audience.log, audience.snapshot)
         self._commands = CommandQueue(self._do, start)
+        self._answers = Room()  # for those that wait for the end of a batch
         self._news = asyncio.Event()
         self._is_idle = self._stops = False
 
@@ -60,13 +62,20 @@ class Client:
                     tasks.start_soon(_then_cancel, each, tasks.cancel_scope)
         finally:
             self._audience.leave(self)
-            self.outbox.close()
+            self.outbox.room.close()
+            self._answers.close()
         await self._wire.cut()  # or else one who reads nothing would hold up the server's end
 
     def nudge(self) -> None:
         """Send what there is."""
         if not (self._is_idle and self._send_at_once()):
             self._news.set()
+
+    def answer(self, text: str, version: int) -> None:
+        """Send the answer to a command, once the client has been told of a version."""
+        self._answers.remove(text)
+        self.outbox.reply(text, version)
+        self.nudge()
 
     def stop(self) -> None:
         """End the connection."""
@@ -115,7 +124,7 @@ class Client:
             while (received := await self._websocket.receive())["type"] != "websocket.disconnect":
                 await asyncio.sleep(0)  # a client that floods the server must not keep the event loop to itself
                 self._handle(received.get("text") or received.get("bytes") or b"")
-                await self.outbox.room()
+                await self.outbox.room.wait()
 
     def _handle(self, text: str | bytes) -> None:
         request_id: RequestId = None
@@ -124,19 +133,25 @@ class Client:
             if isinstance(message, CommandMessage):
                 request_id = message.request_id
                 self._commands.add(message)
+            elif isinstance(message, PingMessage):
+                self._say(pong_text(message.request_id))
             else:
                 self._audience.resync(self, message.streams)
         except Refusal as refusal:
-            self._refuse(refusal.error, refusal.request_id)
+            self._say(error_text(refusal.request_id, refusal.error))
         except CommandError as error:
-            self._refuse(error, request_id)
+            self._say(error_text(request_id, error))
 
-    def _refuse(self, error: CommandError, request_id: RequestId) -> None:
-        self._audience.reply(self, error_text(request_id, error))
+    def _say(self, text: str) -> None:
+        self.outbox.reply(text)
+        self.nudge()
 
     async def _do(self, message: CommandMessage) -> None:
-        await self.outbox.room()
-        self._audience.reply(self, await self._perform(self._id, message))
+        await self.outbox.room.wait()
+        await self._answers.wait()
+        text = await self._perform(self._id, message)
+        self._answers.add(text)
+        self._audience.answer(self, text)
 
 
 async def _then_cancel(function: Callable[[], Awaitable[Any]], scope: anyio.CancelScope) -> None:

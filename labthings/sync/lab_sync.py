@@ -26,6 +26,7 @@ from labthings.sync.client import Client
 from labthings.sync.commands import Commands
 from labthings.sync.performer import Performer
 from labthings.sync.presence import Presence
+from labthings.sync.shared_document import SharedDocument
 from labthings.sync.streams import DType, Mode, Stream
 from labthings.sync.updaters import Updater
 from labthings.workers import Lane, LoopCalls, Workers
@@ -53,10 +54,9 @@ class LabSync:
         self._guard = Guard(allowed_origins)
         self._commands, self._updaters = Commands(), list[Updater]()
         self._calls, self._workers = LoopCalls(), Workers("labthings sync")
-        lane = Lane("commands", self._workers, self._calls, MOST_THREADS)
-        self._performer = Performer(self._commands, lane, self._steady)
+        self._performer = Performer(self._commands, self._lane, self._steady)
         self._audience = Audience(self._calls)
-        self._presence = Presence(self._calls, self._begun, self._ended)
+        self._presence = Presence(self._calls, self._audience.begin, self._ended)
         self._tasks: set[asyncio.Task[None]] = set()
         self._lives = False
 
@@ -70,7 +70,7 @@ class LabSync:
         """
         if self._audience.document is not None:
             raise StateError("A LabSync has one state: make it a field of the model that is bound already.")
-        self._audience.follow(Document(model, schedule_flush=self._schedule))
+        self._audience.follow(SharedDocument(model, self._calls))
         return model
 
     @property
@@ -223,22 +223,14 @@ class LabSync:
         task.add_done_callback(self._forget)
         return task
 
-    def _schedule(self, flush: Callable[[], None]) -> None:
-        if not self._audience.soon(flush):
-            flush()
+    def _lane(self, name: str) -> Lane:
+        return Lane(name, self._workers, self._calls, MOST_THREADS)
 
     def _steady(self) -> AbstractContextManager[object]:
         document = self._audience.document
         return nullcontext() if document is None else document.lock
 
-    def _begun(self) -> None:
-        self._audience.begin()
-        self._flush()
-
     def _ended(self) -> None:
-        self._flush()
-
-    def _flush(self) -> None:
         """Tell of what waits for a loop that has ended."""
         if self._audience.document is not None:
             self._audience.document.flush()

@@ -41,6 +41,16 @@ class ResyncMessage:
     streams: list[str] | None
 
 
+@dataclass(frozen=True, slots=True)
+class PingMessage:
+    """A client wants to know whether the server is there."""
+
+    request_id: RequestId
+
+
+Message = CommandMessage | ResyncMessage | PingMessage
+
+
 @dataclass
 class Refusal(Exception):
     """What a client has sent cannot be dealt with."""
@@ -49,7 +59,7 @@ class Refusal(Exception):
     request_id: RequestId = field(default=None)
 
 
-def parsed(text: str | bytes, most_bytes: int) -> CommandMessage | ResyncMessage:
+def parsed(text: str | bytes, most_bytes: int) -> Message:
     """What a client has sent.
 
     :raises Refusal: if it is nothing that clients may send.
@@ -66,16 +76,18 @@ def parsed(text: str | bytes, most_bytes: int) -> CommandMessage | ResyncMessage
     return _told(message, size)
 
 
-def _told(message: Mapping[str, Any], size: int) -> CommandMessage | ResyncMessage:
+def _told(message: Mapping[str, Any], size: int) -> Message:
     request_id = _request_id(message)
     try:
         if message.get("type") == "command":
             return CommandMessage(_command(message), _params(message), request_id, size)
         if message.get("type") == "resync":
             return ResyncMessage(_streams(message))
+        if message.get("type") == "ping":
+            return PingMessage(request_id)
     except CommandError as error:
         raise Refusal(error, request_id) from error
-    raise Refusal(_invalid("The `type` of a message must be 'command' or 'resync'."), request_id)
+    raise Refusal(_invalid("The `type` of a message must be 'command', 'resync' or 'ping'."), request_id)
 
 
 def _request_id(message: Mapping[str, Any]) -> RequestId:
@@ -134,6 +146,11 @@ def _origin(origin: Mapping[str, Any]) -> str:
     others = {key: value for key, value in origin.items() if key not in own}
     members = {**own, "origin": others} if others else own
     return f",{pydantic_core.to_json(members)[1:-1].decode()}" if members else ""
+
+
+def pong_text(request_id: RequestId) -> str:
+    """Tells a client that the server is there."""
+    return json.dumps({"type": "pong", **_identified(request_id)})
 
 
 def ack_text(request_id: RequestId, result: Any) -> str:

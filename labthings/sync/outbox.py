@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
@@ -10,10 +9,8 @@ from typing import NamedTuple
 from labthings.state import Snapshot
 from labthings.state.patch_log import PatchLog
 from labthings.sync.messages import snapshot_text
+from labthings.sync.room import Room
 from labthings.sync.streams import Stream
-
-MOST_REPLIES = 64
-MOST_CHARACTERS = 2**22
 
 
 class _Reply(NamedTuple):
@@ -36,15 +33,13 @@ class Outbox:
         self._positions: dict[Stream, int] = {}
         self._news: dict[Stream, None] = {}
         self._replies: deque[_Reply] = deque()
-        self._characters = 0
-        self._is_closed = False
-        self._has_room = asyncio.Event()
-        self._has_room.set()
+        self.room = Room()
+        """For replies that are not sent yet."""
 
-    def reply(self, text: str, version: int) -> None:
+    def reply(self, text: str, version: int = 0) -> None:
         """Send a reply, once the client has been told of a version."""
         self._replies.append(_Reply(text, version))
-        self._count(len(text))
+        self.room.add(text)
 
     def resync(self) -> None:
         """Tell the client the state again."""
@@ -56,15 +51,6 @@ class Outbox:
         if anew:
             self._positions.pop(stream, None)
 
-    async def room(self) -> None:
-        """Wait until few enough replies are unsent that there may be more."""
-        await self._has_room.wait()
-
-    def close(self) -> None:
-        """Keep nobody waiting for room, since the client has gone."""
-        self._is_closed = True
-        self._has_room.set()
-
     @property
     def has_frames(self) -> bool:
         """Whether there is something new in a stream."""
@@ -75,7 +61,7 @@ class Outbox:
         yield from self._changes()
         while self._replies and self._replies[0].version <= (self._version or 0):
             reply = self._replies.popleft()
-            self._count(-len(reply.text))
+            self.room.remove(reply.text)
             yield reply.text
 
     def frames(self) -> Iterator[str | bytes]:
@@ -98,10 +84,3 @@ class Outbox:
                 yield snapshot_text(snapshot, self._client_id)
             else:
                 return
-
-    def _count(self, characters: int) -> None:
-        self._characters += characters
-        if self._is_closed or (len(self._replies) < MOST_REPLIES and self._characters < MOST_CHARACTERS):
-            self._has_room.set()
-        else:
-            self._has_room.clear()

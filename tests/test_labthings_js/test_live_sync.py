@@ -18,6 +18,7 @@ from starlette.routing import Route
 from labthings.state import Patch, ReactiveModel, Replica
 from labthings.sync import CommandError, LabSync
 from tests.live_server import served
+from tests.tcp_proxy import proxy_to
 from tests.test_labthings_js.pages import opened, page
 from tests.test_state.followers import words
 
@@ -197,11 +198,55 @@ def test_a_command_that_is_closed_ends(followed: Any) -> None:
     assert followed.run(script) == "Whether it is done is not known: It has been closed."
 
 
+SLEEP_ONCE_NO_ANSWER_IS_AWAITED = """
+    const { now } = Date, { parse } = JSON;
+    const sleep = () => { Date.now = () => now() + 100_000; };
+    JSON.parse = (text) => {
+        const message = parse(text);
+        if (message.type === "pong") queueMicrotask(sleep);
+        return message;
+    };
+"""
+
+
 def test_a_silent_server_answers(browser: Any, panel: Panel) -> None:
     with panel.running() as port:
         opened(browser, f"http://127.0.0.1:{port}/page")
         browser.run("await follow(liveSync('/sync/ws', { silence: 0.05, patience: 5 })).ready; told.length = 0;")
-        browser.run("const now = Date.now; Date.now = () => now() + 100_000;")
+        browser.run(SLEEP_ONCE_NO_ANSWER_IS_AWAITED)
         browser.until("told.length === 2")
         assert [each["isCurrent"] for _, each in browser.run("return told")] == [False, True]
+        browser.run("state.close()")
+
+
+def test_a_server_that_has_stalled_is_noticed(tab: Any, server: Any) -> None:
+    tab.run("follow(liveSync('/sync/ws', { silence: 0.05, patience: 60 }))")
+    talk, told = server.next_talk(), {"type": "snapshot", "epoch": "e1", "version": 0, "data": {"bias": 1}}
+    talk.say(told)
+    tab.until("state.isCurrent")
+    question = {"type": "ping", "requestId": "labthings.js"}
+    for _ in range(3):
+        assert talk.heard() == question
+        assert tab.run("return state.isCurrent")
+        talk.say({**question, "type": "pong"})
+    assert talk.heard() == question
+    tab.run("const now = Date.now; Date.now = () => now() + 61_000;")
+    again = server.next_talk()  # this time, there was no answer
+    assert tab.run("try { state.data } catch (error) { return error.name }") == STALE
+    assert "has not answered for" in str(tab.run("return told"))
+    again.say({**told, "version": 3})
+    tab.until("state.version === 3 && state.isCurrent")
+
+
+def test_a_connection_that_has_died_without_a_word_is_noticed(browser: Any, panel: Panel) -> None:
+    with panel.running() as port, proxy_to(port) as proxy:
+        opened(browser, f"http://127.0.0.1:{proxy.port}/page")
+        browser.run("await follow(liveSync('/sync/ws', { silence: 0.1, patience: 0.3 })).ready")
+        proxy.go_dead()
+        panel.state.channels[0].bias = 5
+        browser.until("!state.isCurrent")
+        script = "try { state.data } catch (error) { return [error.name, state.lastKnown.channels[0].bias] }"
+        assert browser.run(script) == [STALE, 1]
+        proxy.revive()
+        browser.until("state.isCurrent && state.data.channels[0].bias === 5")
         browser.run("state.close()")

@@ -13,7 +13,7 @@ import pytest
 from pydantic import BaseModel, Field
 
 from labthings.exceptions import ConfigurationError
-from labthings.sync import CommandContext, CommandError, LabSync
+from labthings.sync import CommandContext, CommandError, LabSync, lab_sync, room
 
 Share = Callable[..., Any]
 
@@ -120,6 +120,56 @@ def test_the_answer_waits_for_somebody_elses_batch(share: Share) -> None:
         websocket.send_json({"type": "resync"})
         assert websocket.receive_json()["data"]["bias"] == 0
     assert told(websocket, "command_ack") == ["patch", "command_ack"]
+
+
+def test_what_is_refused_or_asked_waits_for_no_batch(share: Share) -> None:
+    shared = share()
+    shared.start()
+    websocket = shared.connect()
+    with shared.sync.batch():
+        shared.state.bias = 2
+        websocket.send_json({"type": "ping", "requestId": "here?"})
+        assert websocket.receive_json() == {"type": "pong", "requestId": "here?"}
+        websocket.send_json({"type": "pong"})
+        assert websocket.receive_json()["code"] == "invalid_message"
+    assert websocket.receive_json()["type"] == "patch"
+
+
+def test_while_a_batch_does_not_end_few_commands_are_done(share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "MOST_TEXTS", 2)
+    shared, done = share(), list[str]()
+    shared.sync.command(name="do")(lambda: done.append("it"))
+    shared.start()
+    websocket = shared.connect()
+    with shared.sync.batch():
+        for _ in range(4):
+            send(websocket, "do")
+        for _ in range(100):
+            websocket.send_json({"type": "ping"})
+            assert websocket.receive_json()["type"] == "pong"
+        assert len(done) == 2  # or else their answers would pile up
+    assert [websocket.receive_json()["type"] for _ in range(4)] == ["command_ack"] * 4
+
+
+def test_a_command_that_hangs_holds_up_no_other(share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lab_sync, "MOST_THREADS", 1)
+    shared, go, begun, updated = share(), *(threading.Event() for _ in range(3))
+
+    @shared.sync.command  # type: ignore[untyped-decorator]
+    def hang() -> None:
+        begun.set()
+        assert go.wait(5)
+
+    shared.sync.command(name="quick")(lambda: 1)
+    shared.sync.updater(interval=0.001)(lambda: begun.is_set() and updated.set())
+    shared.start()
+    websocket, other = shared.connect(), shared.connect()
+    send(websocket, "hang")
+    assert begun.wait(5)
+    assert ask(other, "quick")["result"] == 1
+    assert updated.wait(5)
+    go.set()
+    assert websocket.receive_json()["type"] == "command_ack"
 
 
 def test_commands_keep_their_order_and_hold_up_nothing_else(share: Share) -> None:

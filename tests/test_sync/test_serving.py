@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import threading
+import tracemalloc
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
@@ -145,6 +147,21 @@ def test_a_client_that_reads_nothing_holds_up_nobody(serve_sync: Any, caplog: py
                     replica.apply(str(other.recv(timeout=5)))
         assert len(sync._audience.log._entries) < 10
     assert caplog.text == ""
+
+
+def test_a_client_that_reads_no_streams_costs_little(serve_sync: Any) -> None:
+    sync = LabSync()
+    pictures = sync.stream("pictures", mode="replace", capacity=1, dtype="json")
+    with ExitStack() as stack, serve_sync(sync) as url:
+        stack.enter_context(connect(url, max_queue=1, compression=None, close_timeout=0.1)).recv()
+        other = stack.enter_context(connect(url, compression=None, max_size=None))
+        stack.callback(tracemalloc.stop)
+        tracemalloc.start()
+        for number in range(1, 40):
+            pictures.replace([str(number) * 1_000_000])
+            while json.loads(other.recv(timeout=5))["sequence"] < number:
+                pass
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
 
 
 def test_one_loop_at_a_time() -> None:

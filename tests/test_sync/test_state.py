@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from labthings.exceptions import StateError
 from labthings.state import Replica, origin, patch_log
-from labthings.sync import LabSync, audience, messages
+from labthings.sync import LabSync, audience, messages, shared_document
 from tests.test_sync.conftest import State
 
 Share = Callable[..., Any]
@@ -58,6 +58,72 @@ def test_changes_within_a_turn_of_the_loop_make_one_patch(share: Share) -> None:
     websocket.send_json({"type": "command", "command": "change"})
     patch = websocket.receive_json()
     assert [each["path"] for each in patch["patch"]] == ["/bias", "/items/0", "/text", "/bias"]
+
+
+@pytest.fixture
+def for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once it has told of something, it rests for ever."""
+    monkeypatch.setattr(shared_document, "REST", 1000)
+
+
+@pytest.mark.usefixtures("for_ever")
+def test_what_a_thread_changes_is_told_at_once_and_then_gathered(share: Share) -> None:
+    shared = share()
+    shared.sync.command(name="nothing")(lambda: None)
+    shared.start()
+    websocket, replica = shared.connect(), Replica()
+    shared.state.bias = 1
+    assert websocket.receive_json()["patch"] == [{"op": "replace", "path": "/bias", "value": 1}]
+    shared.state.bias = 2
+    shared.state.text = "a"
+    websocket.send_json({"type": "ping"})
+    assert websocket.receive_json() == {"type": "pong"}
+    websocket.send_json({"type": "command", "command": "nothing"})
+    assert [each["path"] for each in websocket.receive_json()["patch"]] == ["/bias", "/text"]
+    assert websocket.receive_json()["type"] == "command_ack"
+    shared.state.bias = 3
+    websocket.send_json({"type": "resync"})
+    assert follow(replica, websocket)["bias"] == 3
+    shared.state.bias = 4
+    assert shared.client.get("/sync/state").json()["data"]["bias"] == 4
+    assert follow(replica, websocket)["bias"] == 4
+    with shared.sync.batch():
+        shared.state.bias = 5
+    assert follow(replica, websocket)["bias"] == 5
+
+
+@pytest.mark.usefixtures("for_ever")
+def test_what_is_changed_in_the_event_loop_is_told_turn_by_turn(share: Share) -> None:
+    shared = share()
+
+    @shared.sync.command  # type: ignore[untyped-decorator]
+    async def ramp() -> None:
+        for number in range(1, 4):
+            shared.state.bias = number
+            await asyncio.sleep(0)
+        shared.sync.load_state({"bias": 4})
+
+    shared.start()
+    websocket = shared.connect()
+    shared.state.text = "at once"
+    assert websocket.receive_json()["patch"][0]["value"] == "at once"
+    shared.state.text = "later"
+    websocket.send_json({"type": "command", "command": "ramp"})
+    values = [websocket.receive_json()["patch"][0]["value"] for _ in range(5)]
+    assert values == ["later", 1, 2, 3, {"bias": 4, "text": "", "items": []}]
+    assert websocket.receive_json()["type"] == "command_ack"
+
+
+@pytest.mark.usefixtures("for_ever")
+def test_what_rests_when_the_event_loop_ends_is_told_in_the_next(share: Share) -> None:
+    sync = LabSync()
+    state = sync.bind_state(State())
+    for number in (1, 3):
+        with TestClient(sync.create_app()) as client, client.websocket_connect("/sync/ws") as websocket:
+            assert websocket.receive_json()["data"]["bias"] == number - 1
+            state.bias = number
+            assert websocket.receive_json()["patch"][0]["value"] == number
+            state.bias = number + 1
 
 
 def test_everything_can_be_replaced(share: Share) -> None:

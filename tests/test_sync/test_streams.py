@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from labthings.exceptions import ConfigurationError, InvalidValueError, StateError
-from labthings.sync import LabSync
+from labthings.sync import LabSync, audience
 from labthings.sync.streams import Stream
 
 Share = Callable[..., Any]
@@ -153,6 +153,23 @@ def test_a_coroutine_that_feeds_a_stream_may_let_others_have_their_turn(share: S
         if '"stream"' in message:
             reader.take(message)
     assert reader.items == [0, 1, 2]
+
+
+def test_what_comes_quickly_is_told_at_once_and_then_gathered(share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audience, "REST", 1000)
+    shared = share()
+    trace = shared.sync.stream("trace", dtype="json")
+    shared.start()
+    websocket, reader = shared.connect(), Reader()
+    reader.take(websocket.receive_text())
+    trace.append([1])
+    assert reader.take(websocket.receive_text()) == [1]
+    trace.append([2])
+    websocket.send_json({"type": "ping"})
+    assert websocket.receive_json() == {"type": "pong"}
+    trace.append([3])
+    websocket.send_json({"type": "resync", "streams": ["trace"]})
+    assert reader.take(websocket.receive_text()) == [1, 2, 3]
 
 
 def test_a_new_stream_is_told_of(share: Share) -> None:

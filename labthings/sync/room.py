@@ -1,0 +1,43 @@
+"""Room for so many texts, and no more."""
+
+from __future__ import annotations
+
+import asyncio
+
+MOST_TEXTS = 64
+MOST_CHARACTERS = 2**22
+
+
+class Room:
+    """Counts texts, and has those wait who would add to them while there are many. For the event loop's thread."""
+
+    def __init__(self) -> None:
+        self._texts = self._characters = 0
+        self._is_closed = False
+        self._is_there = asyncio.Event()
+        self._is_there.set()
+
+    def add(self, text: str) -> None:
+        """Count a text."""
+        self._count(1, len(text))
+
+    def remove(self, text: str) -> None:
+        """Count a text no more."""
+        self._count(-1, -len(text))
+
+    async def wait(self) -> None:
+        """Wait until there is room for one more."""
+        await self._is_there.wait()
+
+    def close(self) -> None:
+        """Keep nobody waiting."""
+        self._is_closed = True
+        self._is_there.set()
+
+    def _count(self, texts: int, characters: int) -> None:
+        self._texts += texts
+        self._characters += characters
+        if self._is_closed or (self._texts < MOST_TEXTS and self._characters < MOST_CHARACTERS):
+            self._is_there.set()
+        else:
+            self._is_there.clear()

@@ -1,0 +1,37 @@
+"""The live state that clients of a LabSync share."""
+
+from __future__ import annotations
+
+from labthings.pacing import REST, Pacer
+from labthings.state import Document, ReactiveModel
+from labthings.workers import LoopCalls
+
+
+class SharedDocument(Document[ReactiveModel]):
+    """A document that is told of by the event loop.
+
+    What is changed in the event loop is told of at its next turn; what other threads change, at once and then after a
+    rest.
+
+    :param calls: the way to the event loop.
+    """
+
+    def __init__(self, model: ReactiveModel, calls: LoopCalls) -> None:
+        self._calls, self._is_due = calls, False
+        self._pacer = Pacer(calls, REST)
+        super().__init__(model, schedule_flush=self._pacer.call_soon)
+
+    def begin(self) -> None:
+        """Begin anew, in an event loop, and tell of what waits for one that has ended."""
+        self._is_due = False
+        self._pacer.begin()
+        self.flush()
+
+    def changed(self) -> None:
+        if not self._is_due and self._calls.is_here:
+            self._is_due = True
+            self._calls.call_soon(self._tell_when_due)
+
+    def _tell_when_due(self) -> None:
+        self._is_due = False
+        self.tell()
