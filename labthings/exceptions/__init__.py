@@ -26,7 +26,7 @@ LabThingsError
  x InvalidFrameError, NoFrameError, StreamEndedError
  x StateError                           live state: a document, or what is in it
     - UntrackableTypeError, AlreadyInStateError, InvalidPatchError, VersionConflictError, UnknownFieldError,
-      UnfinishedBatchError, SnapshotNeededError
+      OutdatedPatchError, UnfinishedBatchError, SnapshotNeededError
  x CommandError                         raise it in a command of a LabSync to tell the client what went wrong
  x RequestError                         an HTTP request that cannot be served
     - NotFoundError, MethodNotAllowedError, InvocationEndedError, InvocationNotEndedError, BlobGoneError,
@@ -71,6 +71,7 @@ from labthings.exceptions.root import LabThingsError
 from labthings.exceptions.state import (
     AlreadyInStateError,
     InvalidPatchError,
+    OutdatedPatchError,
     SnapshotNeededError,
     StateError,
     UnfinishedBatchError,
@@ -169,6 +170,7 @@ __all__ = [
     "NotConnectedToServerError",
     "NotFoundError",
     "OverspecifiedDefaultError",
+    "OutdatedPatchError",
     "PropertyNotLiveError",
     "PropertyNotObservableError",
     "PropertyRedefinitionError",

@@ -36,6 +36,12 @@ class VersionConflictError(StateError, ValueError):
     status_code = 412
 
 
+class OutdatedPatchError(InvalidPatchError, VersionConflictError, StateError):
+    """A patch has a test of the version, and that is another one."""
+
+    status_code = 409
+
+
 class UnknownFieldError(StateError, ValueError):
     """Data has something in it that is no field of the model.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pydantic_core
 
-from labthings.exceptions import InvalidPatchError
+from labthings.exceptions import InvalidPatchError, OutdatedPatchError
 from labthings.state.json_patch import applied, at, difference, same
 from labthings.state.operations import Operation, Patch, Snapshot
 
@@ -67,14 +67,14 @@ class Ledger:
     def _is_test_of_version(self, operation: Operation | Mapping[str, Any]) -> bool:
         """Whether an operation tests the version, which it then does.
 
-        :raises InvalidPatchError: if the version or the epoch is another.
+        :raises OutdatedPatchError: if the version or the epoch is another.
         """
         if not isinstance(operation, Mapping) or operation.get("op") != "test" or "version" not in operation:
             return False
         version, epoch = operation["version"], operation.get("epoch", self.epoch)
         if type(version) is not int or version != self.version or epoch != self.epoch:
             told = f"{version!r}" if epoch == self.epoch else f"{version!r} of another epoch"
-            raise InvalidPatchError(f"The patch is for version {told}, but now there is version {self.version}.")
+            raise OutdatedPatchError(f"The patch is for version {told}, but now there is version {self.version}.")
         return True
 
 

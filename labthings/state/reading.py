@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import Any, TypeVar
 
@@ -13,10 +14,11 @@ from labthings.state.model_shape import ModelShape, shape_of
 from labthings.state.shapes import Shape
 
 Model = TypeVar("Model", bound=BaseModel)
+LOGGER = logging.getLogger(__name__)
 
 
 def validated(cls: type[Model], data: Any, strict: bool | None = None) -> Model:
-    """A new model of some data.
+    """A new model of some data. What is no field is passed over, and the log says so; if it is strict, it is refused.
 
     :param data: plain data, by the names that fields have in JSON, or their own; JSON; or a model of the same class.
     :param strict: whether JSON must be of the right type: ``"1"`` is no number.
@@ -27,8 +29,9 @@ def validated(cls: type[Model], data: Any, strict: bool | None = None) -> Model:
             raise StateError(f"A {type(data).__name__} cannot be loaded where there is a {cls.__name__}.")
         return data.model_copy()
     if not isinstance(data, bytes | str):
-        return cls.model_validate(readable(data, cls), by_alias=True, by_name=True)
-    plain = readable(pydantic_core.from_json(data), cls, refuse_unknown=bool(strict))
+        return cls.model_validate(_readable_of_any(data, cls), by_alias=True, by_name=True)
+    read = pydantic_core.from_json(data)
+    plain = readable(read, cls, refuse_unknown=True) if strict else _readable_of_any(read, cls)
     document = pydantic_core.to_json(plain, inf_nan_mode="constants")
     return cls.model_validate_json(document, by_alias=True, by_name=True, strict=strict)
 
@@ -43,6 +46,15 @@ def readable(data: Any, cls: type, *, refuse_unknown: bool = False) -> Any:
     :raises UnknownFieldError: if there is such a thing, and it is one.
     """
     return _Reader(refuse_unknown).value(data, shape_of(cls), ()) if isinstance(data, dict) else data
+
+
+def _readable_of_any(data: Any, cls: type) -> Any:
+    """The same, without what is no field."""
+    try:
+        return readable(data, cls, refuse_unknown=True)
+    except UnknownFieldError as error:
+        LOGGER.warning("Live state is loaded without what is unknown in the data. %s", error)
+        return readable(data, cls)
 
 
 class _Reader:

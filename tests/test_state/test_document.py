@@ -12,7 +12,13 @@ from typing import Any
 import pytest
 from pydantic import ConfigDict, Field, ValidationError, computed_field
 
-from labthings.exceptions import InvalidPatchError, StateError, UntrackableTypeError, VersionConflictError
+from labthings.exceptions import (
+    InvalidPatchError,
+    OutdatedPatchError,
+    StateError,
+    UntrackableTypeError,
+    VersionConflictError,
+)
 from labthings.state import Document, Operation, Patch, ReactiveModel, Replica
 
 
@@ -85,6 +91,15 @@ def test_loading_what_is_not_valid_changes_nothing(follow: Any) -> None:
     assert replica.patches == []
 
 
+@pytest.mark.parametrize("data", [{"number": 5, "chanels": []}, b'{"number": 5, "chanels": []}'])
+def test_what_is_loaded_and_unknown_is_told_of(data: Any, follow: Any, caplog: pytest.LogCaptureFixture) -> None:
+    replica = follow(State())
+    replica.document.load_state(data)
+    assert replica.document.model.number == 5
+    assert "A State has no field 'chanels'. Did you mean 'channels'?" in caplog.text
+    replica.check()
+
+
 def test_loading_its_own_state_is_possible(follow: Any) -> None:
     replica = follow(State(number=3))
     replica.document.load_state(replica.document.model)
@@ -107,13 +122,13 @@ def test_a_client_may_patch_it(follow: Any) -> None:
     )
     assert state.channels[0] is first
     assert (first.bias, len(state.channels), state.table, len(replica.patches)) == (1, 2, {"b": [1]}, 1)
-    for operation in (
-        {"op": "remove", "path": "/nothing"},
-        {"op": "test", "version": 0},
-        {"op": "test", "version": True},
-        {"op": "test", "version": 1, "epoch": "another"},
+    for operation, error in (
+        ({"op": "remove", "path": "/nothing"}, InvalidPatchError),
+        ({"op": "test", "version": 0}, OutdatedPatchError),
+        ({"op": "test", "version": True}, OutdatedPatchError),
+        ({"op": "test", "version": 1, "epoch": "another"}, OutdatedPatchError),
     ):
-        with pytest.raises(InvalidPatchError):
+        with pytest.raises(error):
             replica.document.patch([{"op": "replace", "path": "/number", "value": 1}, operation])
     for change in (replica.document.patch, replica.document.load_state):
         with pytest.raises(VersionConflictError, match="for version 0, but now there is version 1"):
