@@ -53,6 +53,7 @@ class BaseDescriptor(Generic[Owner, Value]):
     def __init__(self, docstring: str | None = None) -> None:
         self._name: str | None = None
         self._owner: ref[type] | None = None
+        self._is_checked = False
         self._docstring = docstring
         self._location: SourceLocation = calling_location()
 
@@ -110,7 +111,16 @@ class BaseDescriptor(Generic[Owner, Value]):
         return self.documentation.description
 
     def check(self) -> None:
-        """Raise whatever is wrong with the definition, once the class is complete."""
+        """Raise whatever is wrong with the definition, once the class is complete.
+
+        :raises NameError: if its type mentions a name that is not defined (yet).
+        """
+
+    def check_once(self) -> None:
+        """Do the same, unless it is known that nothing is wrong."""
+        if not self._is_checked:
+            self.check()
+            self._is_checked = True
 
     @property
     def _qualified_name(self) -> str:
@@ -127,10 +137,7 @@ class FieldTypedBaseDescriptor(BaseDescriptor[Owner, Value]):
     __orig_class__: Any
 
     def check(self) -> None:
-        try:
-            self.value_type  # noqa: B018 - evaluated for the errors it raises
-        except NameError:  # a forward reference: it is looked up again when it is needed
-            return
+        self.value_type  # noqa: B018 - evaluated for the errors it raises
 
     @cached_property
     def value_type(self) -> Any:
@@ -267,6 +274,17 @@ def descriptors_of(cls: type, kind: type[Descriptor]) -> Mapping[str, Descriptor
     if kind not in by_kind:
         by_kind[kind] = _find_descriptors(cls, kind)
     return by_kind[kind]
+
+
+def faults_of(cls: type) -> Mapping[str, Exception]:
+    """What is wrong with a class's descriptors, now that all that they mention should be defined, by their names."""
+    found: dict[str, Exception] = {}
+    for name, descriptor in descriptors_of(cls, BaseDescriptor).items():
+        try:
+            descriptor.check_once()
+        except Exception as error:  # noqa: BLE001 - one that is wrong must not hide the others
+            found[name] = error
+    return found
 
 
 def _find_descriptors(cls: type, kind: type[Descriptor]) -> Mapping[str, Descriptor]:

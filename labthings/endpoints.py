@@ -8,6 +8,7 @@ from typing import Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, overl
 from typing_extensions import Self
 
 from labthings.base_descriptor import BaseDescriptor, Host
+from labthings.introspection import types_of
 
 Params = ParamSpec("Params")
 ReturnType = TypeVar("ReturnType")
@@ -36,6 +37,9 @@ class EndpointDescriptor(BaseDescriptor[Any, Any], Generic[Params, ReturnType]):
         self.options = options or {}
         self._path = path
         self.__doc__ = function.__doc__
+
+    def check(self) -> None:
+        types_of(self.function, self.owner)  # for the error that it raises
 
     @property
     def path(self) -> str:

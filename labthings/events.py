@@ -7,14 +7,13 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar, get_args, get_origin, overload
 
 from pydantic import TypeAdapter
-from pydantic.errors import PydanticUndefinedAnnotation
 from typing_extensions import Self
 
 from labthings.base_descriptor import FieldTypedBaseDescriptor, Host, InfoCollection
 from labthings.exceptions import InvalidValueError, MissingTypeError, UnserialisableTypeError
 from labthings.introspection import MISSING, types_of
 from labthings.observable import ObservableInfo
-from labthings.properties.base import checked_argument, refused_types
+from labthings.properties.base import adapter_of, checked_argument
 from labthings.types.markers import holds_blobs
 
 Data = TypeVar("Data")
@@ -78,11 +77,7 @@ class EventDescriptor(FieldTypedBaseDescriptor[Host, Event[Data]], Generic[Data]
 
     def check(self) -> None:
         super().check()
-        try:
-            adapter = self.adapter
-        except (NameError, PydanticUndefinedAnnotation):  # a forward reference: it is looked up when it is needed
-            return
-        if adapter is not None and holds_blobs(adapter):
+        if self.adapter is not None and holds_blobs(self.adapter):
             raise UnserialisableTypeError(
                 f"The event '{self._qualified_name}' cannot hold a blob, as that might be gone when a client learns of "
                 "it. Return it from an action, or have a property for it."
@@ -104,8 +99,7 @@ class EventDescriptor(FieldTypedBaseDescriptor[Host, Event[Data]], Generic[Data]
         """
         if self.value_type in (None, type(None)):
             return None
-        with refused_types(self._qualified_name):
-            return TypeAdapter(self.value_type)
+        return adapter_of(self.value_type, self._qualified_name)
 
     def serialised(self, obj: Host, data: Any) -> tuple[Any, bytes]:
         """The event's data as its type, and as JSON.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, ClassVar
 
@@ -90,7 +91,8 @@ class Thing:
         for name, descriptor in descriptors_of(cls, BaseDescriptor).items():
             if name in RESERVED_NAMES or hasattr(Thing, name):
                 raise ReservedNameError(f"'{cls.__name__}.{name}' must have another name: LabThings uses '{name}'.")
-            descriptor.check()
+            with suppress(NameError):  # a forward reference: the server checks it again
+                descriptor.check_once()
         for name, value in vars(cls).items():
             if isinstance(value, ReactiveModel):
                 raise UntrackableTypeError(

@@ -7,10 +7,9 @@ from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
-import pydantic_core
-
 from labthings.exceptions import InvalidValueError, UnfinishedBatchError
 from labthings.properties import SettingInfo
+from labthings.properties.saving import saved_document
 from labthings.settings_file import SettingsFile
 from labthings.thing import Thing
 
@@ -28,6 +27,7 @@ class ThingSettings:
         self._is_loading = False
         self._saved: dict[str, Any] = {}
         self._kept: set[str] = set()  # what stays in the file as it is: values not loaded yet, or that do not fit
+        self._unreadable: set[str] = set()
         self._deferred: list[tuple[SettingInfo, Awaitable[None]]] = []
 
     @property
@@ -87,7 +87,7 @@ class ThingSettings:
 
     def _load(self, info: SettingInfo, saved: Any) -> None:
         try:
-            loading = info.load(info.validate_saved(pydantic_core.to_json(saved)))  # as strict types read it
+            loading = info.load(info.validate_saved(saved_document(saved)))  # as strict types read it
         except InvalidValueError as error:
             self._refuse(info, error)
         except Exception as error:  # noqa: BLE001 - the setter is the Thing's own code
@@ -123,8 +123,28 @@ class ThingSettings:
                 error,
             )
             return self._saved.get(info.name, _ABSENT)
+        if dumped != self._saved.get(info.name, _ABSENT):
+            self._check_readable(info, dumped)
         self._saved[info.name] = dumped
         return dumped
+
+    def _check_readable(self, info: SettingInfo, dumped: Any) -> None:
+        """Say so once if a value could not be loaded after a restart."""
+        try:
+            info.validate_saved(saved_document(dumped))
+        except Exception as error:  # noqa: BLE001 - validators are the Thing's own code
+            if info.name not in self._unreadable:
+                self._thing.logger.error(
+                    "The setting '%s' is saved as %.100r, which cannot be read back after a restart. Have what "
+                    "serialises it write what its type reads. %s: %s",
+                    info.name,
+                    dumped,
+                    type(error).__name__,
+                    error,
+                )
+            self._unreadable.add(info.name)
+        else:
+            self._unreadable.discard(info.name)
 
     def _get_async(self, info: SettingInfo) -> Any:
         return self._thing._thing_server_interface.call_async_task(info.get_async)

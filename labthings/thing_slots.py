@@ -129,6 +129,8 @@ class ThingSlot(FieldTypedBaseDescriptor[Any, ConnectedThings], Generic[Connecte
                 f"The thing slot '{host.name}.{self.name}' is to be connected to {error.args[0]!r}, "
                 f"but there is no Thing of that name. The Things here are: {', '.join(things) or 'none'}."
             ) from error
+        except NameError as error:
+            raise ThingSlotError(f"The thing slot '{host.name}.{self.name}' cannot be filled: {error}") from error
         except (ThingSlotError, TypeError) as error:
             remedy = f'Set "thing_slots": {{"{self.name}": ...}} for \'{host.name}\' in the configuration.'
             raise ThingSlotError(

@@ -10,13 +10,12 @@ from types import MethodType
 from typing import Annotated, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from pydantic import Field, TypeAdapter
-from pydantic.errors import PydanticUndefinedAnnotation
 from typing_extensions import NotRequired, Required, Self
 
 from labthings.base_descriptor import BaseDescriptor, Host
 from labthings.exceptions import UnserialisableTypeError
 from labthings.introspection import types_of
-from labthings.properties.base import refused_types, typed_dictionary
+from labthings.properties.base import adapter_of, typed_dictionary
 from labthings.types.markers import holds_arrays
 
 Params = ParamSpec("Params")
@@ -90,8 +89,7 @@ class ActionDescriptor(BaseDescriptor[Any, Any], Generic[Params, ReturnType]):
         """
         if self.input_type is None:
             return None
-        with refused_types(self._qualified_name):
-            return TypeAdapter(self.input_type)
+        return adapter_of(self.input_type, self._qualified_name)
 
     @cached_property
     def output_adapter(self) -> TypeAdapter[Any] | None:
@@ -102,8 +100,7 @@ class ActionDescriptor(BaseDescriptor[Any, Any], Generic[Params, ReturnType]):
         returned = self._hints.get("return", Any)
         if returned in (None, type(None)):
             return None
-        with refused_types(self._qualified_name):
-            return TypeAdapter(returned)
+        return adapter_of(returned, self._qualified_name)
 
     @cached_property
     def returns_arrays(self) -> bool:
@@ -116,10 +113,7 @@ class ActionDescriptor(BaseDescriptor[Any, Any], Generic[Params, ReturnType]):
         return tuple(each.name for each in self._parameters if each.kind is Parameter.POSITIONAL_ONLY)
 
     def check(self) -> None:
-        try:
-            self.input_adapter, self.output_adapter  # noqa: B018 - made for the errors that they raise
-        except (NameError, PydanticUndefinedAnnotation):  # a forward reference: it is looked up when it is needed
-            return
+        self.input_adapter, self.output_adapter  # noqa: B018 - made for the errors that they raise
 
     @cached_property
     def receiver(self) -> str:

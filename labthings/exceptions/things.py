@@ -229,3 +229,7 @@ class MessageDroppedWarning(RuntimeWarning):
 
 class DefaultWillChangeWarning(FutureWarning):
     """Code relies on a default that is going to change."""
+
+
+class SettingNotSavedWarning(UserWarning):
+    """A part of a setting is not saved, so it is lost at a restart."""

@@ -22,6 +22,7 @@ from labthings.exceptions import (
     UnserialisableTypeError,
     UnsupportedConstraintError,
 )
+from labthings.properties.saving import from_saved
 from labthings.types.markers import kind_of
 from labthings.types.plain_values import plain
 
@@ -88,9 +89,7 @@ class BaseProperty(FieldTypedBaseDescriptor[Owner, Value]):
         :raises UnserialisableTypeError: if the type has no JSON form.
         :raises UnsupportedConstraintError: if a constraint does not apply to the type.
         """
-        constrained_type = self.constrained_type
-        with refused_types(self._qualified_name):
-            adapter: TypeAdapter[Any] = TypeAdapter(constrained_type)
+        adapter = adapter_of(self.constrained_type, self._qualified_name)
         if self._constraints and kind_of(adapter) == "array":
             raise UnsupportedConstraintError(
                 f"'{self._qualified_name}' is an array, so {', '.join(self._constraints)} does not apply. "
@@ -104,10 +103,7 @@ class BaseProperty(FieldTypedBaseDescriptor[Owner, Value]):
         return Annotated[self.value_type, Field(**self._constraints)] if self._constraints else self.value_type
 
     def check(self) -> None:
-        try:
-            self.adapter  # noqa: B018 - made for the errors that it raises
-        except (NameError, PydanticUndefinedAnnotation):  # a forward reference: it is looked up when it is needed
-            return
+        self.adapter  # noqa: B018 - made for the errors that it raises
 
     def validated(self, value: Any, obj: Host | None = None) -> Any:
         """A value as the property's type, converted where pydantic does so.
@@ -136,7 +132,12 @@ class BaseProperty(FieldTypedBaseDescriptor[Owner, Value]):
 
         :raises InvalidValueError: if it does not fit.
         """
-        return self.validated_json(document, obj)
+        try:
+            return from_saved(self.adapter, document)
+        except ValidationError as error:
+            raise invalid_value(self._name_in(obj), error) from error
+        except TypeError as error:
+            raise self._inapplicable(error) from error
 
     def _name_in(self, obj: Host | None) -> str:
         return f"{obj.name if obj is not None else self.owner.__name__}.{self.name}"
@@ -254,11 +255,28 @@ def _faults(error: ValidationError) -> list[dict[str, Any]]:
     ]
 
 
+def adapter_of(value_type: Any, name: str) -> TypeAdapter[Any]:
+    """Validates and serialises values of a type.
+
+    :param name: the affordance, for the error's message.
+    :raises NameError: if a model in it mentions a name that is not defined (yet).
+    :raises UnserialisableTypeError: if the type has no JSON form.
+    :raises UnsupportedConstraintError: if a constraint does not apply to the type.
+    """
+    with _refused_types(name):
+        adapter: TypeAdapter[Any] = TypeAdapter(value_type)
+        adapter.rebuild(raise_errors=True)  # does nothing, unless a model was defined before what it is made of
+    return adapter
+
+
 @contextmanager
-def refused_types(name: str) -> Iterator[None]:
+def _refused_types(name: str) -> Iterator[None]:
     """Turn pydantic's errors about types into ones that name the attribute."""
     try:
         yield
+    except PydanticUndefinedAnnotation as error:
+        reason = str(error).partition("\n")[0]
+        raise NameError(f"The type of '{name}' has annotations that cannot be evaluated: {reason}.") from error
     except PydanticSchemaGenerationError as error:
         reason = str(error).partition("\n")[0]
         if "numpy.ndarray" in reason:

@@ -14,7 +14,7 @@ from labthings.base_descriptor import Host, Owner, Value
 from labthings.exceptions import InvalidValueError, MissingDefaultError, OverspecifiedDefaultError
 from labthings.introspection import MISSING
 from labthings.properties.base import BaseProperty, invalid_value, serialised
-from labthings.properties.live import check_live, is_live_type, model_of, readable_json
+from labthings.properties.live import check_live, is_live_type, model_of, model_of_data, readable_json
 from labthings.properties.property_document import PropertyDocument
 from labthings.state import ReactiveModel, document_of
 from labthings.state.reading import validated
@@ -71,9 +71,8 @@ class DataProperty(BaseProperty[Owner, Value]):
 
     def check(self) -> None:
         super().check()
-        if "adapter" in self.__dict__:
-            check_live(self.value_type, self.adapter, self._qualified_name)
-        if "adapter" in self.__dict__ and not self._makes_default:
+        check_live(self.value_type, self.adapter, self._qualified_name)
+        if not self._makes_default:
             value = self.default_value()  # which finds constraints that do not apply to it
             if self.is_live:
                 self._check_first(value)
@@ -82,18 +81,30 @@ class DataProperty(BaseProperty[Owner, Value]):
     def is_resettable(self) -> bool:  # type: ignore[override]
         return not self.readonly
 
-    @cached_property
+    @property
     def is_live(self) -> bool:
         """Whether it is live state."""
         try:
-            return is_live_type(self.value_type)
-        except NameError:  # it cannot be looked up, so nothing but its default's own class is known of it
+            return self._has_live_type
+        except NameError:  # it cannot be looked up yet, so nothing but its default's own class is known of it
             return False
+
+    @cached_property
+    def _has_live_type(self) -> bool:
+        return is_live_type(self.value_type)
 
     def document(self, obj: Owner) -> PropertyDocument:
         """The live state."""
         document: Any = document_of(self.__get__(obj))
         return document  # type: ignore[no-any-return]
+
+    def validated(self, value: Any, obj: Host | None = None) -> Any:
+        if type(value) is not dict or not self.is_live:
+            return super().validated(value, obj)
+        try:
+            return model_of_data(value, self.value_type, self._name_in(obj))
+        except ValidationError as error:
+            raise invalid_value(self._name_in(obj), error) from error
 
     def validated_json(self, body: bytes, obj: Host | None = None) -> Any:
         if self.is_live:

@@ -139,7 +139,10 @@ class FunctionalProperty(BaseProperty[Owner, Value]):
         return tuple(each if isinstance(each, str) else each.name for each in self._depends_on)
 
     def check(self) -> None:
+        self._check_observation()
         super().check()
+
+    def _check_observation(self) -> None:
         if self.poll is not None and not 0 < self.poll < inf:
             raise UnsupportedConstraintError(
                 f"'{self._qualified_name}' cannot be polled every {self.poll!r} s. Give a number of seconds above 0."
@@ -278,6 +281,7 @@ class FunctionalProperty(BaseProperty[Owner, Value]):
         """This property, for a subclass to change."""
         clone = copy.copy(self)
         clone._name = clone._owner = None
+        clone._is_checked = False
         clone._inherited_setter = self._setter
         for cached in ("adapter", "value_type", "documentation"):
             clone.__dict__.pop(cached, None)

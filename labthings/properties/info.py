@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any
 
 import pydantic_core
 from pydantic import BaseModel, RootModel, TypeAdapter
-from pydantic.errors import PydanticUndefinedAnnotation
 
 from labthings.base_descriptor import InfoCollection
-from labthings.exceptions import PropertyNotLiveError, PropertyNotObservableError
+from labthings.exceptions import LabThingsError, PropertyNotLiveError, PropertyNotObservableError
 from labthings.observable import ObservableInfo
 from labthings.properties.base import BaseProperty, serialised, told_plainly
 from labthings.properties.data import DataProperty
 from labthings.properties.functional import FunctionalProperty
 from labthings.properties.property_document import PropertyDocument
+from labthings.properties.saving import to_saved
 from labthings.properties.settings import BaseSetting
 from labthings.types.markers import Kind, kind_of
 
@@ -44,7 +43,7 @@ class PropertyInfo(ObservableInfo[AnyProperty]):
         """Whether its values are arrays, hold arrays, are bytes, or are none of these."""
         try:
             return kind_of(self.adapter)
-        except (NameError, PydanticUndefinedAnnotation):  # a forward reference: it is looked up when it is needed
+        except (NameError, LabThingsError):  # the server logs it, and so does reading it
             return "json"
 
     @property
@@ -77,7 +76,7 @@ class PropertyInfo(ObservableInfo[AnyProperty]):
         """Whether it holds a value, which can be read without running a Thing's own code."""
         return isinstance(self.descriptor, DataProperty)
 
-    @cached_property
+    @property
     def is_live(self) -> bool:
         """Whether its value is live state, which is changed in place."""
         return isinstance(self.descriptor, DataProperty) and self.descriptor.is_live
@@ -196,9 +195,7 @@ class PropertyInfo(ObservableInfo[AnyProperty]):
 
         :raises UnfinishedBatchError: if it is live state that is being changed in a batch.
         """
-        return (
-            self.document.to_saved() if self.is_live else self.adapter.dump_python(value, mode="json", warnings="error")
-        )
+        return self.document.to_saved() if self.is_live else to_saved(self.adapter.core_schema, value)
 
     def get_copy(self) -> Any:
         """Its value, which does not change when live state does."""

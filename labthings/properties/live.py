@@ -57,6 +57,17 @@ def readable_values(document: bytes, value_types: Mapping[str, Any], thing: str)
     return to_json({**values, **read}, inf_nan_mode="constants")
 
 
+def model_of_data(data: dict[str, Any], value_type: Any, name: str) -> ReactiveModel:
+    """What the Thing's own code gives as plain data, as the model.
+
+    :param name: the property, for the error's message.
+    :raises InvalidValueError: if there is something in it that is no field.
+    :raises pydantic.ValidationError: if it does not fit.
+    """
+    model = model_of(value_type)
+    return model.model_validate(_readable(data, value_type, name), by_alias=True, by_name=True)
+
+
 def _readable(data: Any, value_type: Any, name: str) -> Any:
     try:
         return readable(data, model_of(value_type), refuse_unknown=True)

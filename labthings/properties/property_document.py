@@ -11,14 +11,13 @@ import pydantic_core
 
 from labthings.exceptions import UnfinishedBatchError
 from labthings.invocation_contexts import InvocationContext, current_invocation_context
-from labthings.pacing import Pacer
+from labthings.pacing import REST, Pacer
+from labthings.properties.saving import to_saved
 from labthings.state import Document, Patch, ReactiveModel, current_origin
 from labthings.state.document import LONGEST_BATCH
 from labthings.state.patch_log import PatchLog
 from labthings.state.tracking import Held
 from labthings.thing_server_interface import ThingServerInterface
-
-REST = 0.004  # seconds in which further changes are gathered into one patch
 
 
 class PropertyDocument(Document[ReactiveModel]):
@@ -70,7 +69,7 @@ class PropertyDocument(Document[ReactiveModel]):
         with self.lock:
             if self.batch_began is not None and time.monotonic() - self.batch_began < LONGEST_BATCH:
                 raise UnfinishedBatchError(f"'{self._interface.name}.{self._name}' is being changed in a batch.")
-            return self.model.model_dump(mode="json", warnings="error")
+            return to_saved(type(self.model).__pydantic_core_schema__, self.model)
 
     def copy(self) -> ReactiveModel:
         """A copy of the model, which is part of no document."""

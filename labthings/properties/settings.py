@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from labthings.base_descriptor import Owner, Value
-from labthings.exceptions import UnserialisableTypeError
+from labthings.exceptions import InvalidValueError, UnserialisableTypeError
 from labthings.properties.base import BaseProperty
 from labthings.properties.data import DataProperty
 from labthings.properties.functional import FunctionalProperty
-from labthings.types.markers import holds_blobs
+from labthings.properties.saving import check_saved, is_kept, saved_document, to_saved
 
 
 class BaseSetting(BaseProperty[Owner, Value]):
@@ -17,17 +17,37 @@ class BaseSetting(BaseProperty[Owner, Value]):
 
     def check(self) -> None:
         super().check()
-        if "adapter" in self.__dict__ and holds_blobs(self.adapter):
-            raise UnserialisableTypeError(
-                f"The setting '{self._qualified_name}' cannot hold a blob: the link to it would lead nowhere after a "
-                "restart. Save the bytes to a file, and have a setting with its path."
-            )
+        check_saved(self.adapter, self._qualified_name, self._location)
 
 
 class DataSetting(DataProperty[Owner, Value], BaseSetting[Owner, Value]):
     """A setting that holds a value."""
 
     is_saved = True
+
+    def check(self) -> None:
+        super().check()
+        if not self._makes_default:
+            self._check_default(self.default_value())
+
+    def _check_default(self, default: Any) -> None:
+        """Make sure that the default can be read back when it has been saved."""
+        try:
+            saved = to_saved(self.adapter.core_schema, self.validated(default))
+        except (InvalidValueError, ValueError):  # such as None, which existing Things have; reading it tells
+            return
+        try:
+            read = self.validated_saved(saved_document(saved))
+        except InvalidValueError as error:
+            raise UnserialisableTypeError(f"{self._misread(default, saved)} {error}") from error
+        if not is_kept(saved, to_saved(self.adapter.core_schema, read)) and read != default:
+            raise UnserialisableTypeError(f"{self._misread(default, saved)} That is {read!r}.")
+
+    def _misread(self, default: Any, saved: Any) -> str:
+        return (
+            f"The setting '{self._qualified_name}' could not be read back after a restart: its default, {default!r}, "
+            f"is saved as {saved!r}."
+        )
 
     def store(self, obj: Owner, value: Any) -> None:
         super().store(obj, value)

@@ -15,6 +15,7 @@ from labthings.events import Event
 from labthings.outputs.mjpeg_stream import MJPEGStreamInfo
 from labthings.properties import PropertyInfo
 from labthings.routes.served_thing import ServedThing, ServedThings
+from labthings.thing_description.described import known
 from labthings.types.media_types import FORMS, JSON_PATCH
 
 
@@ -139,17 +140,17 @@ def documented(server: ServedThings) -> FastAPI:
 
 
 def _add_property(app: FastAPI, served: ServedThing, info: PropertyInfo) -> None:
-    kind: Any = info.descriptor.constrained_type
+    kind: Any = known(lambda: info.adapter and info.descriptor.constrained_type, Any)
     add = _Adder(app, served.path + info.name, served.name, info.name, info.title, info.description)
     octets = {media_type: {"schema": OCTETS_SCHEMA} for media_type in FORMS[info.kind]}
     content = {**octets, **(SERVER_SENT_EVENTS if info.is_observable else {})}
     read = READ_AT_VERSION if info.is_live else {}
     changed = CHANGED_AT_VERSION if info.is_live else {}
     responses: dict[int, Any] = {**read, 200: {**read.get(200, {}), "content": content}} if content else read
-    known: dict[str, Any] = {"if_none_match": KnownVersion} if info.is_live else {}
+    seen: dict[str, Any] = {"if_none_match": KnownVersion} if info.is_live else {}
     wanted: dict[str, Any] = {"if_match": WantedVersion} if info.is_live else {}
     position = {"last_event_id": LastEventId} if info.is_observable else {}
-    add("GET", _function(returns=kind, **position, **known), "read", responses, response_description=info.title)
+    add("GET", _function(returns=kind, **position, **seen), "read", responses, response_description=info.title)
     if not info.readonly:
         body = {"requestBody": {"content": octets}} if octets else {}
         function = _function(value=Annotated[kind, Body()], **wanted)
@@ -168,8 +169,9 @@ def _add_property(app: FastAPI, served: ServedThing, info: PropertyInfo) -> None
 def _add_action(app: FastAPI, served: ServedThing, info: ActionInfo) -> None:
     add = _Adder(app, served.path + info.name, served.name, info.name, info.title, info.description)
     arguments: dict[str, Any] = {"prefer": Wait}
-    if info.input_adapter is not None:
-        arguments["arguments"] = Annotated[info.descriptor.input_type, Body()]
+    kind: Any = known(lambda: info.input_adapter and info.descriptor.input_type, Any)
+    if kind is not None:
+        arguments["arguments"] = Annotated[kind, Body()]
     add("POST", _function(returns=InvocationDocument, **arguments), "invoke", status_code=201)
     runs = _Adder(app, served.path + info.name, served.name, info.name, f"Invocations of {info.name}", None)
     runs("GET", _function(returns=list[InvocationSummary]), "list")
@@ -180,7 +182,7 @@ def _add_event(app: FastAPI, served: ServedThing, info: Event[Any]) -> None:
     answer = {"description": info.title, "content": SERVER_SENT_EVENTS}
     function = _function(last_event_id=LastEventId)
     add("GET", function, "subscribe", responses={200: answer}, response_class=Response)
-    _add_long_poll(app, served, info, info.value_type, "event")
+    _add_long_poll(app, served, info, known(lambda: info.adapter and info.value_type, Any), "event")
 
 
 def _add_long_poll(

@@ -20,6 +20,7 @@ from typing_extensions import Self
 
 from labthings.actions import ActionManager
 from labthings.actions.manager import Keeping
+from labthings.base_descriptor import faults_of
 from labthings.client_blobs import BlobLimits, ClientBlobs
 from labthings.exceptions import ConfigurationError, NotFoundError
 from labthings.global_lock import GlobalLock
@@ -372,6 +373,7 @@ def _add_endpoints(app: ServerApp, table: Table, hosted: HostedThing) -> None:
         hosted.require_running()
 
     answering: dict[tuple[str, str], str] = {}
+    faults = faults_of(hosted.cls)
     for endpoint in hosted.endpoints.values():
         path, name = hosted.path + endpoint.path, f"'{hosted.cls.__name__}.{endpoint.name}'"
         other = "an affordance" if table.has(path, endpoint.method) else answering.get((path, endpoint.method))
@@ -383,6 +385,8 @@ def _add_endpoints(app: ServerApp, table: Table, hosted: HostedThing) -> None:
         answering[path, endpoint.method] = name
         dependencies = [Depends(require_running), *endpoint.options.get("dependencies", ())]
         options = {"tags": [hosted.name], **endpoint.options, "dependencies": dependencies}
+        if endpoint.name in faults:
+            options["include_in_schema"] = False  # or else it would keep all others out of the documentation
         app.add_api_route(path, endpoint.__get__(hosted.candidate), methods=[endpoint.method], **options)
         if table.has_path(path):
             table.add([Route(path, endpoint.method, app.serve_rest)])

@@ -25,14 +25,15 @@ def load_config(path: Path | None, json_text: str | None) -> ThingServerConfig:
     _import_from(*([path.parent] if path else []), Path())
     data = _json_object(_text_of(path), str(path)) if path else {}
     if json_text is not None:
-        data |= _json_object(json_text, "--json")
+        data |= _json_object(json_text, "The text of --json")
     return ThingServerConfig.from_mapping(data, source_of(path, json_text))
 
 
 def source_of(path: Path | None, json_text: str | None) -> str:
     """Where a configuration comes from, for messages."""
-    sources = [str(path) if path else None, None if json_text is None else "--json"]
-    return " with ".join(filter(None, sources)) or "The server's configuration"
+    if json_text is None:
+        return str(path) if path else "The server's configuration"
+    return f"{path} with --json" if path else "The configuration in --json"
 
 
 def _import_from(*folders: Path) -> None:

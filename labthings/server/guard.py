@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, MutableMapping
 from typing import Any
 
 from labthings.exceptions import ForbiddenOriginError
 from labthings.routes.http import Headers, Scope, Send
 
+LOGGER = logging.getLogger(__name__)
+MOST_LOGGED = 100  # sites whose refusal is logged, once each: whoever invents names must not fill the disk
+LONGEST_LOGGED = 200  # characters
 METHODS = b"DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
 PREFLIGHT_SECONDS = b"600"
 EXPOSED = (
@@ -25,6 +29,7 @@ class Guard:
 
     def __init__(self, allowed_origins: Collection[str]) -> None:
         self._allowed = frozenset(origin.rstrip("/").lower().encode("latin-1") for origin in allowed_origins)
+        self._logged: set[str] = set()
 
     def foreign_origin(self, scope: Scope) -> bytes | None:
         """The other site whose page makes the request, if one does and may.
@@ -41,9 +46,24 @@ class Guard:
             return None
         if b"*" in self._allowed or origin.lower() in self._allowed:
             return bytes(origin)
+        self._log(origin.decode("latin-1")[:LONGEST_LOGGED], scope)
         raise ForbiddenOriginError(
             f"Web pages of {origin.decode('latin-1')} may not use this server. "
             "To let them, add that to `allowed_origins` in the server's configuration."
+        )
+
+    def _log(self, origin: str, scope: Scope) -> None:
+        """Say so once for each site."""
+        if origin in self._logged or len(self._logged) == MOST_LOGGED:
+            return
+        self._logged.add(origin)
+        LOGGER.warning(
+            "A web page of %r was refused %.200r, asked for by %s. If it is one of yours, add the site to "
+            "`allowed_origins` in the server's configuration. This is logged once for each site%s.",
+            origin,
+            scope["path"],
+            (scope.get("client") or ("an unknown address",))[0],
+            ", and this was the last: there are too many" if len(self._logged) == MOST_LOGGED else "",
         )
 
     def _is_own(self, scope: Scope, origin: bytes, host: bytes | None) -> bool:

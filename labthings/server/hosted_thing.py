@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
 from labthings.actions import ActionInfo
-from labthings.base_descriptor import descriptors_of
+from labthings.base_descriptor import descriptors_of, faults_of
 from labthings.endpoints import EndpointDescriptor
 from labthings.events import Event
 from labthings.exceptions import NotConnectedToServerError, ThingFailedError, ThingSlotError
@@ -83,6 +83,11 @@ class HostedThing:
             self.fail(f"{self.cls.__name__}.__init__ raised", error)
         else:
             self.thing = thing
+
+    def tell_of_faults(self) -> None:
+        """Log which of its affordances cannot be used, since something that they mention is not defined."""
+        for name, error in faults_of(self.cls).items():
+            self.logger.error("'%s.%s' does not work. %s: %s", self.name, name, type(error).__name__, error)
 
     def connect(self, candidates: Mapping[str, Thing]) -> None:
         """Fill the Thing's slots.

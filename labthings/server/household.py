@@ -34,6 +34,7 @@ class Household:
         :raises ThingSlotError: if a slot cannot be filled.
         """
         for each in self.hosted.values():
+            each.tell_of_faults()
             each.make()
         candidates = {name: each.candidate for name, each in self.hosted.items()}
         self._by_thing = {id(each.candidate): each for each in self.hosted.values()}

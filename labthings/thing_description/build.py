@@ -9,12 +9,14 @@ from typing import Any
 from labthings.thing_description.alternatives import DataSchema
 from labthings.thing_description.data_schema import action_input_schema, data_schema, is_json
 from labthings.thing_description.described import (
+    ANYTHING,
     DescribedAction,
     DescribedAffordance,
     DescribedEvent,
     DescribedProperty,
     DescribedStream,
     DescribedThing,
+    known,
 )
 from labthings.thing_description.forms import (
     ThingUrls,
@@ -75,8 +77,9 @@ def _words(described: DescribedAffordance) -> dict[str, str]:
 
 
 def _property(info: DescribedProperty, urls: ThingUrls) -> dict[str, Any]:
+    adapter = known(lambda: info.adapter, ANYTHING)
     return {
-        **data_schema(info.adapter, "serialization" if info.readonly else "validation"),
+        **data_schema(adapter, "serialization" if info.readonly else "validation", computed_too=True),
         **_default(info),
         **({"unit": info.unit} if info.unit else {}),
         **_words(info),
@@ -87,7 +90,7 @@ def _property(info: DescribedProperty, urls: ThingUrls) -> dict[str, Any]:
 
 
 def _default(info: DescribedProperty) -> dict[str, Any]:
-    if not info.has_default:
+    if not info.has_default or known(lambda: info.adapter, ANYTHING) is ANYTHING:
         return {}
     try:
         value = info.default
@@ -101,10 +104,11 @@ def _default(info: DescribedProperty) -> dict[str, Any]:
 
 
 def _action(info: DescribedAction, urls: ThingUrls) -> dict[str, Any]:
+    arguments, output = known(lambda: info.input_adapter, ANYTHING), known(lambda: info.output_adapter, ANYTHING)
     return {
         "synchronous": False,
-        **({"input": action_input_schema(info.input_adapter)} if info.input_adapter else {}),
-        **({"output": data_schema(info.output_adapter, "serialization")} if info.output_adapter else {}),
+        **({"input": action_input_schema(arguments)} if arguments else {}),
+        **({"output": data_schema(output, "serialization")} if output else {}),
         **_words(info),
         "safe": info.safe,
         "idempotent": info.idempotent,
@@ -114,8 +118,9 @@ def _action(info: DescribedAction, urls: ThingUrls) -> dict[str, Any]:
 
 
 def _event(info: DescribedEvent, urls: ThingUrls) -> dict[str, Any]:
+    data = known(lambda: info.adapter, ANYTHING)
     return {
-        **({"data": data_schema(info.adapter, "serialization")} if info.adapter else {}),
+        **({"data": data_schema(data, "serialization")} if data else {}),
         **_words(info),
         "forms": event_forms(info, urls),
     }

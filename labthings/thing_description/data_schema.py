@@ -36,14 +36,18 @@ _CONSTRAINTS = {
 }
 
 
-def data_schema(adapter: TypeAdapter[Any], mode: Literal["validation", "serialization"]) -> DataSchema:
+def data_schema(
+    adapter: TypeAdapter[Any], mode: Literal["validation", "serialization"], *, computed_too: bool = False
+) -> DataSchema:
     """Describe what ``adapter`` accepts (``validation``) or produces (``serialization``).
 
     Titles are those that a user wrote and the names of classes. A type that pydantic cannot describe is any value,
     with a warning in the log. A model that contains itself is a plain object where it recurs.
+
+    :param computed_too: whether a description of what is accepted has what is computed of it, too, as read-only.
     """
     try:
-        schema = adapter.json_schema(mode=mode, schema_generator=_Generator)
+        schema = adapter.json_schema(mode=mode, schema_generator=_ComputedToo if computed_too else _Generator)
     except Exception:  # a type's own hooks run here
         logger.warning("%r cannot be described, so it is described as any value.", adapter, exc_info=True)
         return any_value()
@@ -99,6 +103,28 @@ class _Generator(GenerateJsonSchema):
 
     def emit_warning(self, kind: Any, detail: str) -> None:
         logger.debug("%s: %s", kind, detail)
+
+
+class _ComputedToo(_Generator):
+    """Has what is computed of a model in the description of what is accepted, where pydantic leaves it out."""
+
+    def model_fields_schema(self, schema: Any) -> dict[str, Any]:
+        return self._with_computed(super().model_fields_schema(schema), schema)
+
+    def typed_dict_schema(self, schema: Any) -> dict[str, Any]:
+        return self._with_computed(super().typed_dict_schema(schema), schema)
+
+    def dataclass_args_schema(self, schema: Any) -> dict[str, Any]:
+        return self._with_computed(super().dataclass_args_schema(schema), schema)
+
+    def _with_computed(self, described: dict[str, Any], schema: Any) -> dict[str, Any]:
+        if self.mode == "serialization" or not schema.get("computed_fields"):
+            return described
+        properties = dict(described.get("properties", {}))
+        for each in schema["computed_fields"]:
+            name = each.get("alias") or each["property_name"]
+            properties.setdefault(name, self.generate_inner(each) | {"readOnly": True})
+        return {**described, "properties": properties}
 
 
 class _Converter:

@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar
 
 from pydantic import TypeAdapter
+
+from labthings.exceptions import LabThingsError
+
+logger = logging.getLogger(__name__)
+Found = TypeVar("Found")
+Substitute = TypeVar("Substitute")
+ANYTHING: TypeAdapter[Any] = TypeAdapter(Any)
+
+
+def known(find: Callable[[], Found], substitute: Substitute) -> Found | Substitute:
+    """A type, or what validates it: something else, if that mentions what is not defined. The server logs that."""
+    try:
+        return find()
+    except (NameError, LabThingsError) as error:
+        logger.debug("Something is described as any value. %s", error)
+        return substitute
 
 
 class DescribedAffordance(Protocol):

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 from urllib.parse import quote
 
-from labthings.thing_description.described import DescribedAction, DescribedEvent, DescribedProperty, DescribedThing
+from labthings.thing_description.described import (
+    ANYTHING,
+    DescribedAction,
+    DescribedEvent,
+    DescribedProperty,
+    DescribedThing,
+    known,
+)
 from labthings.types.markers import kind_of
 from labthings.types.media_types import FORMS, JSON
 
@@ -68,7 +75,7 @@ def property_forms(info: DescribedProperty, urls: ThingUrls) -> list[Form]:
     json = {**_form(urls.of(info.name), *access), "additionalResponses": [_FAILURE]}
     return [
         json,
-        *({**json, "contentType": each} for each in FORMS[kind_of(info.adapter)]),
+        *({**json, "contentType": each} for each in FORMS[kind_of(known(lambda: info.adapter, ANYTHING))]),
         *(_streaming_forms(info.name, urls, *observe) if observe else ()),
         _websocket_form(urls, *access, *observe),
     ]
@@ -116,7 +123,8 @@ def thing_forms(thing: DescribedThing, urls: ThingUrls) -> list[Form]:
 
 def _output_forms(info: DescribedAction, urls: ThingUrls) -> list[Form]:
     """Where an output with arrays is, in its binary forms: a client knows by them that it need not read JSON."""
-    kind = "json" if info.output_adapter is None else kind_of(info.output_adapter)
+    output = known(lambda: info.output_adapter, ANYTHING)
+    kind = "json" if output is None else kind_of(output)
     form = {**_form(f"{urls.invocation}/output", "queryaction"), "htv:methodName": "GET"}
     return [{**form, "contentType": each} for each in FORMS[kind] if kind != "bytes"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from typing import Any, Literal, TypeAlias
 
 from pydantic import TypeAdapter
@@ -55,15 +55,20 @@ def _has_mark(adapter: TypeAdapter[Any], marks: Set[str]) -> bool:
     return any(not marks.isdisjoint(_metadata(part)) for part in parts_of(adapter))
 
 
-def parts_of(adapter: TypeAdapter[Any]) -> Iterator[Mapping[str, Any]]:
-    """Every part of a type's schema."""
+def parts_of(
+    adapter: TypeAdapter[Any], wanted: Callable[[Mapping[str, Any]], bool] = lambda part: True
+) -> Iterator[Mapping[str, Any]]:
+    """Every part of a type's schema.
+
+    :param wanted: says of a part whether to look at it, and at what is in it.
+    """
     waiting: list[Any] = [adapter.core_schema]
     seen: set[int] = set()
     while waiting:
         part = waiting.pop()
         if isinstance(part, list | tuple):
             waiting.extend(part)
-        elif isinstance(part, Mapping) and id(part) not in seen:
+        elif isinstance(part, Mapping) and id(part) not in seen and wanted(part):
             seen.add(id(part))
             yield part
             waiting.extend(each for key, each in part.items() if key not in _NOT_SCHEMAS)

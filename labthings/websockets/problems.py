@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from itertools import islice
 from typing import Any
 
-from labthings.exceptions import RequestError
+from labthings.exceptions import PropertyNotLiveError, RequestError
 from labthings.problem_details import problem_details
 
 MOST_NAMES = 20
@@ -18,6 +18,9 @@ STANDARD = {
 }
 """The types and titles of the errors that the Web Thing Protocol names, by their status."""
 
+OWN_TITLES: Mapping[type, str] = {PropertyNotLiveError: "Not Live State"}
+"""The titles of errors that have such a status, but mean something else."""
+
 
 def problem_members(error: BaseException, debug: bool = False) -> dict[str, Any]:
     """The members of an error.
@@ -25,7 +28,8 @@ def problem_members(error: BaseException, debug: bool = False) -> dict[str, Any]
     :param debug: whether to add where it was raised.
     """
     problem = problem_details(error, debug)
-    kind, title = STANDARD.get(problem.status, (problem.type, problem.title))
+    own = (problem.type, OWN_TITLES.get(type(error), problem.title))
+    kind, title = own if type(error) in OWN_TITLES else STANDARD.get(problem.status, own)
     detail = str(error) if isinstance(error, RequestError) else problem.detail  # which may quote half a character
     return {**problem.as_dict(), "status": str(problem.status), "type": kind, "title": title, "detail": detail}
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, ValidationError, computed_field, field_serializer, model_validator
 
 import labthings as lt
-from labthings.exceptions import StateError
+from labthings.exceptions import SettingNotSavedWarning, StateError
 from labthings.state import ReactiveModel, batch
+
+warnings.simplefilter("ignore", SettingNotSavedWarning)  # what is hidden in `kept` is lost on purpose
 
 
 class Leaf(ReactiveModel):

@@ -29,10 +29,9 @@ class Channel(lt.ReactiveModel):
     bias: float = Field(0.0, le=10)
 
 
-class State(lt.ReactiveModel):
+class Calibration(lt.ReactiveModel):
     gain: float = 1.0
     channels: list[Channel] = Field(default_factory=list)
-    note: str = Field("", exclude=True)
 
     @computed_field
     @property
@@ -40,9 +39,13 @@ class State(lt.ReactiveModel):
         return sum(each.bias for each in self.channels)
 
 
+class State(Calibration):
+    note: str = Field("", exclude=True)
+
+
 class Supply(lt.Thing):
     state: State = lt.property(default=State(channels=[Channel()]))
-    calibration: State = lt.setting(default_factory=State)
+    calibration: Calibration = lt.setting(default_factory=Calibration)
     fixed: State = lt.property(default_factory=State, readonly=True)
     later: Later = lt.property(default_factory=lambda: Later())
 
@@ -157,7 +160,7 @@ def test_a_field_that_does_not_exist_is_refused_from_clients_and_passed_over_in_
     client = client_of(Supply)
     assert client.get("/thing/calibration").json()["gain"] == 3
     wrong = {"gain": 4, "chanels": []}
-    told = "A State has no field 'chanels'. Did you mean 'channels'?"
+    told = "A Calibration has no field 'chanels'. Did you mean 'channels'?"
     refused(client.put("/thing/calibration", json=wrong), 422, "thing.calibration: ", told)
     refused(client.put("/thing/properties", json={"calibration": wrong}), 422, told)
     patch = [{"op": "add", "path": "/channels/0/bais", "value": 1}]
@@ -165,7 +168,15 @@ def test_a_field_that_does_not_exist_is_refused_from_clients_and_passed_over_in_
     answer = client.patch("/thing/calibration", json=patch, headers=headers)
     refused(answer, 422, "channels.0: A Channel has no field 'bais'. Did you mean 'bias'?")
     assert client.get("/thing/calibration").json()["gain"] == 3
-    client.server.things["thing"].calibration = {"gain": 4, "more": 1}
+
+
+def test_nor_can_the_things_own_code_set_what_is_no_field(serve: Callable[..., Any]) -> None:
+    supply = serve({"supply": Supply})[0].things["supply"]
+    supply.state = {"channels": [{"bias": 2}]}
+    for wrong in ({"nope": 1}, {"channels": [{"bais": 1}]}, {"channels": 1}):
+        with pytest.raises(InvalidValueError, match=r"supply\.state: "):
+            supply.state = wrong
+    assert supply.state.channels[0].bias == 2
 
 
 def test_a_reference_to_a_class_that_comes_later(supply: Supply) -> None:
@@ -262,7 +273,7 @@ def test_a_setting_saves_itself_after_changes_in_place(serve: Callable[..., Any]
     supply.calibration.channels.append(Channel(bias=2))
     supply.calibration.gain = math.inf
     supply.save_settings()
-    assert saved(tmp_path) == {"gain": math.inf, "channels": [{"bias": 2.0}], "total": 2.0}
+    assert saved(tmp_path) == {"gain": math.inf, "channels": [{"bias": 2.0}]}
     supply.calibration.channels[0].bias = 3
     server._writer.flush(timeout=5)
     assert saved(tmp_path)["channels"] == [{"bias": 3.0}]
@@ -295,7 +306,7 @@ def test_a_saved_value_that_does_not_fit_is_left_in_the_file(
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"calibration": {"channels": [{"bias": 11}]}}))
     server, _ = serve({"supply": Supply})
-    assert server.things["supply"].calibration == State()
+    assert server.things["supply"].calibration == Calibration()
     assert "calibration" in caplog.text
     assert "less than or equal to 10" in caplog.text
     server.things["supply"].save_settings()
@@ -315,7 +326,7 @@ def test_loading_tells_nobody_and_saves_nothing(serve: Callable[..., Any], tmp_p
     path.write_text('{"calibration": {"gain": 2}}')
     before = path.stat()
     serve({"supply": Supply})
-    assert path.stat() == before
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
 
 
 def test_changes_by_many_threads_are_all_there(serve: Callable[..., Any]) -> None:
@@ -355,7 +366,7 @@ def test_half_a_batch_is_not_saved(serve: Callable[..., Any], tmp_path: Path, mo
         assert saved(tmp_path)["gain"] == 2
         supply.calibration.channels.append(Channel())
     server._writer.flush(timeout=5)
-    assert saved(tmp_path) == {"gain": 3.0, "channels": [{"bias": 0.0}], "total": 0.0}
+    assert saved(tmp_path) == {"gain": 3.0, "channels": [{"bias": 0.0}]}
     monkeypatch.setattr(property_document, "LONGEST_BATCH", 0)
     with batch(supply.calibration):
         supply.calibration.gain = 4
@@ -382,3 +393,27 @@ def test_what_a_client_writes_during_a_batch_is_on_disk_when_it_is_told_so(
     assert saved(tmp_path)["gain"] == 5
     answered.set()
     thread.join()
+
+
+def test_what_is_computed_is_described_as_read_only_and_may_be_sent_back(client_of: Callable[..., Any]) -> None:
+    client = client_of(Supply)
+    described = client.get("/thing/").json()["properties"]["state"]
+    assert described["properties"]["total"] == {"type": "number", "readOnly": True}
+    assert "total" not in described.get("required", [])
+    before = client.get("/thing/state").json()
+    assert "total" in before
+    assert client.put("/thing/state", json=before).status_code == 204
+    assert client.get("/thing/state").json() == before
+
+
+def test_whether_a_property_is_live_may_be_asked_before_its_class_exists() -> None:
+    class Early(lt.Thing):
+        state: "NotYet" = lt.property(default=None)  # type: ignore[name-defined]  # noqa: F821, UP037
+
+    assert not Early.properties["state"].is_live
+    globals()["NotYet"] = type("NotYet", (lt.ReactiveModel,), {})
+    try:
+        assert Early.properties["state"].is_live
+        assert Early.state.is_live
+    finally:
+        del globals()["NotYet"]

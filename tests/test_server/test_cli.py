@@ -45,6 +45,19 @@ class Pump(lt.Thing):
     def __init__(self, volume=10, **kwargs):
         super().__init__(**kwargs)
 
+class Vague(lt.Thing):
+    number: "Number" = lt.property(default=1)
+    told: lt.Event["Number"] = lt.event()
+
+    @lt.action
+    def add(self, number: "Number") -> None: ...
+
+    @lt.endpoint("get")
+    def page(self, number: "Number") -> str: ...
+
+class Lonely(lt.Thing):
+    other: "Other" = lt.thing_slot()
+
 class Odd(lt.Thing):
     number: int = lt.property(default=1, unit=3)
 """
@@ -122,7 +135,7 @@ def test_an_option_before_a_command_is_not_lost_silently(terminal: Terminal) -> 
 def test_check_lists_things_and_slots(terminal: Terminal) -> None:
     terminal.run("check", "-j", things(stage="lab:Stage", helper={"class": "lab:Assistant"}))
     assert terminal.out.splitlines() == [
-        "--json would start, with 2 Things:",
+        "The configuration in --json would start, with 2 Things:",
         "",
         "  stage   lab:Stage",
         "  helper  lab:Assistant",
@@ -134,7 +147,7 @@ def test_check_lists_things_and_slots(terminal: Terminal) -> None:
 
 def test_check_of_no_things(terminal: Terminal) -> None:
     terminal.run("check", "-j", things())
-    assert terminal.out == "--json would start, but has no Things.\n"
+    assert terminal.out == "The configuration in --json would start, but has no Things.\n"
 
 
 def test_check_leaves_nothing_behind(terminal: Terminal, folder: Path) -> None:
@@ -150,21 +163,33 @@ def test_check_leaves_nothing_behind(terminal: Terminal, folder: Path) -> None:
     [
         (
             {"stage": "lab:Stag"},
-            "Error: --json cannot be used:\n  things.stage: The module 'lab' has no 'Stag'. Did you mean 'Stage'?\n",
+            "Error: The configuration in --json cannot be used:\n"
+            "  things.stage: The module 'lab' has no 'Stag'. Did you mean 'Stage'?\n",
         ),
-        ({"helper": "lab:Assistant"}, "Error: --json cannot be used:\n  The thing slot 'helper.stage' "),
+        (
+            {"helper": "lab:Assistant"},
+            "Error: The configuration in --json cannot be used:\n  The thing slot 'helper.stage' ",
+        ),
         (
             {"stage": "lab:Stage", "camera": "lab:Shy"},
-            "Error: --json would not start with all its Things:\n  things.camera: OSError: no camera on port 3\n",
+            "Error: The configuration in --json would not start with all its Things:\n"
+            "  things.camera: OSError: no camera on port 3\n",
         ),
         (
             {"pump": {"class": "lab:Pump", "kwargs": {"volum": 3}}},
-            "Error: --json would not start with all its Things:\n"
+            "Error: The configuration in --json would not start with all its Things:\n"
             "  things.pump.kwargs.volum: Pump takes no such argument. Did you mean 'volume'?\n",
         ),
         (
             {"odd": "lab:Odd"},
-            "Error: --json would not start with all its Things:\n  things.odd: Its Thing Description is not valid: ",
+            "Error: The configuration in --json would not start with all its Things:\n"
+            "  things.odd: Its Thing Description is not valid: ",
+        ),
+        (
+            {"lonely": "lab:Lonely"},
+            "Error: The configuration in --json cannot be used:\n"
+            "  The thing slot 'lonely.other' cannot be filled: The annotations of 'Lonely.other' cannot be evaluated: "
+            "name 'Other' is not defined.",
         ),
     ],
 )
@@ -173,6 +198,14 @@ def test_check_says_each_fault(terminal: Terminal, declared: dict[str, Any], exp
     assert terminal.err.startswith(expected)
     assert "Traceback" not in terminal.err
     assert terminal.out == ""
+
+
+def test_check_finds_what_is_not_defined(terminal: Terminal) -> None:
+    terminal.run("check", "-j", things(vague="lab:Vague", stage="lab:Stage"), exits=3)
+    _, *lines = terminal.err.splitlines()
+    for line, name in zip(lines, ["number", "told", "add", "page"], strict=True):
+        assert line.startswith(f"  things.vague.{name}: ")
+        assert f"The annotations of 'Vague.{name}' cannot be evaluated: name 'Number' is not defined." in line
 
 
 def test_debug_shows_why_an_import_failed(terminal: Terminal, folder: Path) -> None:

@@ -81,7 +81,7 @@ def test_a_syntax_error_shows_the_place() -> None:
 
 
 def test_a_fault_in_json_names_the_option() -> None:
-    with pytest.raises(ConfigurationError, match=r"^--json is not valid JSON at line 1, column 2: "):
+    with pytest.raises(ConfigurationError, match=r"^The text of --json is not valid JSON at line 1, column 2: "):
         load_config(None, "{'things': {}}")
     with pytest.raises(ConfigurationError, match=r"^config\.json with --json cannot be used:\n  api_prefix: "):
         load_config(write('{"things": {}}'), '{"api_prefix": "/"}')

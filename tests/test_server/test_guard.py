@@ -133,6 +133,21 @@ def test_websockets_of_ones_own_route_are_refused_to_other_sites_too(client_of):
     assert raised.value.status_code == 403
 
 
+def test_what_is_refused_is_logged_once_for_each_site(client_of, caplog, monkeypatch):
+    monkeypatch.setattr("labthings.server.guard.MOST_LOGGED", 2)
+    client = client_of({"stage": Stage})
+    for origin in ("http://evil.example", "http://evil.example", "null", "http://third.example"):
+        client.get("/stage/x", headers={"Origin": origin})
+    with pytest.raises(WebSocketDisconnect):
+        open_socket(client, Origin="http://evil.example")
+    first, second = [each for each in caplog.records if each.name == "labthings.server.guard"]
+    assert first.levelname == "WARNING"
+    assert "A web page of 'http://evil.example' was refused '/stage/x', asked for by testclient" in first.getMessage()
+    assert "`allowed_origins`" in first.getMessage()
+    assert "'null'" in second.getMessage()
+    assert "this was the last" in second.getMessage()
+
+
 def test_websockets_that_are_allowed(client_of):
     client = client_of({"stage": Stage}, allowed_origins=[PANEL])
     assert open_socket(client, Origin=PANEL) == "400"

@@ -28,6 +28,19 @@ class Diarist(lt.Thing):
         DIARY.append(f"exit {self.name}")
 
 
+class AsyncDiarist(lt.Thing):
+    """One that needs no thread to start or stop, so that it does so in no time, however busy the machine is."""
+
+    x: float = lt.property(default=0)
+
+    async def __aenter__(self):
+        DIARY.append(f"enter {self.name}")
+        return self
+
+    async def __aexit__(self, *args: Any) -> None:
+        DIARY.append(f"exit {self.name}")
+
+
 class Stage(Diarist):
     x: float = lt.property(default=0)
 
@@ -185,7 +198,7 @@ def test_a_thing_that_takes_too_long_to_stop_is_left_behind(tmp_path, diary, cap
             go_on.wait(20)
 
     config: dict[str, Any] = {"settings_folder": str(tmp_path), "stop_timeout": 0.02}
-    with lt.ThingServer.from_things({"first": Diarist, "slow": Slow}, **config).test_client():
+    with lt.ThingServer.from_things({"first": AsyncDiarist, "slow": Slow}, **config).test_client():
         diary.clear()
     assert diary == ["exit first"]
     assert "'slow' has not finished stopping after 0.02 s" in caplog.text
@@ -195,7 +208,7 @@ def test_a_thing_that_takes_too_long_to_stop_is_left_behind(tmp_path, diary, cap
 def test_an_action_that_goes_on_though_it_is_cancelled_is_left_behind(tmp_path, diary, caplog):
     go_on, begun = threading.Event(), threading.Event()
 
-    class Stubborn(Diarist):
+    class Stubborn(AsyncDiarist):
         @lt.action
         def go_on(self) -> None:
             begun.set()
@@ -360,7 +373,7 @@ def test_one_that_takes_long_to_start_starts_in_its_own_time(client_of, refused,
         x: float = lt.property(default=0)
         slow: Slow = lt.thing_slot()
 
-    client = client_of({"needy": Needy, "slow": Slow, "other": Stage}, start_timeout=0.02)
+    client = client_of({"needy": Needy, "slow": Slow, "other": AsyncDiarist}, start_timeout=0.02)
     assert "'slow' is taking too long to start" in caplog.text
     assert client.get("/other/x").json() == 0
     for name in ("slow", "needy"):

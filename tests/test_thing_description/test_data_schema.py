@@ -23,6 +23,7 @@ from pydantic import (
     computed_field,
     create_model,
 )
+from pydantic.dataclasses import dataclass as pydantic_dataclass
 from typing_extensions import NotRequired, TypeAliasType, TypedDict
 
 from labthings.thing_description import action_input_schema, data_schema
@@ -297,6 +298,32 @@ def test_models_that_multiply_are_cut_and_reported(caplog: pytest.LogCaptureFixt
 
     assert len(str(schema)) < 200_000
     assert "too many models" in caplog.text
+
+
+def test_computed_fields_are_read_only_where_what_is_accepted_is_read_too() -> None:
+    class Part(BaseModel):
+        volts: float = 0
+
+        @computed_field(alias="power", description="In W.")  # type: ignore[prop-decorator]
+        @property
+        def watts(self) -> float:
+            return self.volts**2
+
+    @pydantic_dataclass
+    class Whole:
+        part: Part
+
+        @computed_field  # type: ignore[prop-decorator]
+        @property
+        def parts(self) -> list[Part]:
+            return [self.part]
+
+    described = data_schema(TypeAdapter(Whole), "validation", computed_too=True)
+    assert described["required"] == ["part"]
+    assert described["properties"]["parts"]["readOnly"] is True
+    power = described["properties"]["part"]["properties"]["power"]
+    assert power == {"type": "number", "description": "In W.", "readOnly": True}
+    assert "power" not in str(data_schema(TypeAdapter(Whole), "validation"))
 
 
 def test_computed_fields_are_part_of_what_is_produced() -> None:

@@ -144,6 +144,12 @@ def test_what_cannot_be_followed_is_refused(client: Any, wanted: Any, status: st
         assert words in response["error"]["detail"]
 
 
+def test_the_refusal_says_that_the_property_is_not_live_state(client: Any) -> None:
+    with following(client, plain="patches") as socket:
+        error = socket.receive_json()["error"]
+    assert (error["type"], error["title"]) == ("urn:labthings:error:property-not-live", "Not Live State")
+
+
 def test_actions_have_no_patches(client: Any) -> None:
     with client.websocket_connect("/supply/ws") as socket:
         socket.send_json({"messageType": "addActionObservation", "data": {"change": "patches"}})

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from labthings.base_descriptor import faults_of
 from labthings.exceptions import ConfigurationError, LabThingsError
 from labthings.server import ThingServer
 from labthings.server.cli.configured_server import configured_server
@@ -55,6 +56,7 @@ def _faults(hosted: HostedThing) -> Iterator[str]:
             yield f"{'.'.join([key, *refused.location])}: {refused.message}"
         else:
             yield f"{key}: {type(hosted.error).__name__}: {hosted.error}"
+    yield from (f"{key}.{name}: {type(error).__name__}: {error}" for name, error in faults_of(hosted.cls).items())
     try:
         validate_thing_description(build_thing_description(hosted, "http://localhost/", uuid.uuid4()))
     except LabThingsError as error:
