@@ -80,6 +80,7 @@ SYNC_KNOWS = {
     "server.javascript",
     "state",
     "sync",
+    "websockets.together",
     "websockets.wire",
     "workers",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from functools import cached_property
 from importlib.resources import files
 
@@ -15,17 +16,20 @@ NAME = "labthings.js"
 class JavaScript:
     """Answers with the module. Browsers ask each time whether it is another by now."""
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = [
+    async def __call__(
+        self, scope: Scope, receive: Receive, send: Send, headers: Sequence[tuple[bytes, bytes]] = ()
+    ) -> None:
+        all_headers = [
+            *headers,
             (b"content-type", b"text/javascript; charset=utf-8"),
             (b"cache-control", b"no-cache"),
             (b"etag", f'"{self._tag}"'.encode()),
             (b"x-content-type-options", b"nosniff"),
         ]
         if self._tag in known_tags(scope):
-            await send_nothing(send, 304, headers)
+            await send_nothing(send, 304, all_headers)
         else:
-            await send_body(send, self._module, 200, headers)
+            await send_body(send, self._module, 200, all_headers)
 
     @cached_property
     def _module(self) -> bytes:

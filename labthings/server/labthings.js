@@ -320,7 +320,7 @@ export class LiveSync extends LiveState {
     return new Promise((resolve, reject) => {
       if (!this.isCurrent) throw new StaleStateError(`'${name}' has not been sent: ${this.reason}`);
       this.#commands.set(requestId, { resolve, reject });
-      this._connection.send({ type: "command", command: name, params, requestId });
+      this._connection.send({ requestId, type: "command", command: name, params });  // the id first: see wire.md
     });
   }
 

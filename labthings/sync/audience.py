@@ -24,8 +24,8 @@ class Listener(Protocol):
     def nudge(self) -> None:
         """Send what there is in the outbox."""
 
-    def answer(self, text: str, version: int) -> None:
-        """Send the answer to a command, once the client has been told of a version."""
+    def answer(self, text: str, version: int | None) -> None:
+        """Send the answer to a command, once the client has been told of a version, if there is state."""
 
     def stop(self) -> None:
         """End the connection."""
@@ -60,13 +60,19 @@ class Audience:
             self._changed.add(stream)
             self._pacer.call_soon(self._tell_of_streams)
 
-    def answer(self, client: Listener, text: str) -> None:
-        """Answer a client's command, after every patch of what has changed until now."""
+    def answer(self, client: Listener, text: str, *, waits: bool) -> None:
+        """Answer a client's command.
+
+        :param waits: for the end of a batch, if there is one, so that all that has changed until now is told before.
+        """
         document = self.document
         if document is None:
-            self.soon(client.answer, text, 0)
-        else:
+            self.soon(client.answer, text, None)
+        elif waits:
             document.when_told(lambda: self.soon(client.answer, text, document.version))
+        else:
+            document.tell()
+            self.soon(self._answer_now, client, text)
 
     def soon(self, function: Callable[..., object], *args: Any) -> None:
         """Have something done in the event loop, if there is one."""
@@ -109,6 +115,9 @@ class Audience:
         """End all connections."""
         for client in tuple(self._clients):
             client.stop()
+
+    def _answer_now(self, client: Listener, text: str) -> None:
+        client.answer(text, self.log.version)
 
     def _told(self, patch: Patch) -> None:
         self.soon(self._add, patch)

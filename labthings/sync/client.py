@@ -6,17 +6,16 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any
 
-import anyio
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from labthings.exceptions import CommandError
 from labthings.sync.audience import Audience
 from labthings.sync.command_queue import CommandQueue
-from labthings.sync.messages import CommandMessage, PingMessage, Refusal, RequestId, error_text, parsed, pong_text
+from labthings.sync.messages import CommandMessage, PingMessage, Refusal, at_version, error_text, parsed, pong_text
 from labthings.sync.outbox import Outbox
+from labthings.sync.performer import Answer
 from labthings.sync.room import Room
+from labthings.websockets.together import together
 from labthings.websockets.wire import Wire
 
 LOGGER = logging.getLogger(__name__)
@@ -39,7 +38,7 @@ class Client:
         client_id: str,
         websocket: WebSocket,
         audience: Audience,
-        perform: Callable[[str, CommandMessage], Awaitable[str]],
+        perform: Callable[[str, CommandMessage], Awaitable[Answer]],
         start: Start,
         most_bytes: int,
     ) -> None:
@@ -57,9 +56,7 @@ class Client:
         self._wire = Wire(getattr(self._websocket, "_receive", None))  # type: ignore[arg-type]
         self._audience.join(self)
         try:
-            async with anyio.create_task_group() as tasks:
-                for each in (self._write, self._read):
-                    tasks.start_soon(_then_cancel, each, tasks.cancel_scope)
+            await together(self._write, self._read)
         finally:
             self._audience.leave(self)
             self.outbox.room.close()
@@ -71,10 +68,10 @@ class Client:
         if not (self._is_idle and self._send_at_once()):
             self._news.set()
 
-    def answer(self, text: str, version: int) -> None:
-        """Send the answer to a command, once the client has been told of a version."""
+    def answer(self, text: str, version: int | None) -> None:
+        """Send the answer to a command, once the client has been told of a version, if there is state."""
         self._answers.remove(text)
-        self.outbox.reply(text, version)
+        self.outbox.reply(text if version is None else at_version(text, version), version or 0)
         self.nudge()
 
     def stop(self) -> None:
@@ -124,23 +121,26 @@ class Client:
             while (received := await self._websocket.receive())["type"] != "websocket.disconnect":
                 await asyncio.sleep(0)  # a client that floods the server must not keep the event loop to itself
                 self._handle(received.get("text") or received.get("bytes") or b"")
-                await self.outbox.room.wait()
+                await self._room()
+
+    async def _room(self) -> None:
+        """Wait until there may be more replies, or none can be sent any more."""
+        if not self.outbox.room.is_there:
+            await together(self.outbox.room.wait, self._wire.closing)
+            if self._wire.is_closing:
+                self.outbox.room.close()
 
     def _handle(self, text: str | bytes) -> None:
-        request_id: RequestId = None
         try:
             message = parsed(text, self._most_bytes)
             if isinstance(message, CommandMessage):
-                request_id = message.request_id
                 self._commands.add(message)
             elif isinstance(message, PingMessage):
                 self._say(pong_text(message.request_id))
             else:
                 self._audience.resync(self, message.streams)
         except Refusal as refusal:
-            self._say(error_text(refusal.request_id, refusal.error))
-        except CommandError as error:
-            self._say(error_text(request_id, error))
+            self._say(error_text(refusal.request_id, refusal.error, refusal.command))
 
     def _say(self, text: str) -> None:
         self.outbox.reply(text)
@@ -149,11 +149,7 @@ class Client:
     async def _do(self, message: CommandMessage) -> None:
         await self.outbox.room.wait()
         await self._answers.wait()
-        text = await self._perform(self._id, message)
-        self._answers.add(text)
-        self._audience.answer(self, text)
-
-
-async def _then_cancel(function: Callable[[], Awaitable[Any]], scope: anyio.CancelScope) -> None:
-    await function()
-    scope.cancel()
+        answer = await self._perform(self._id, message)
+        waits = answer.follows_changes or self._answers.is_used  # or else it might overtake an earlier one
+        self._answers.add(answer.text)
+        self._audience.answer(self, answer.text, waits=waits)

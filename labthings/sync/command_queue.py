@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 
 from labthings.exceptions import CommandError
-from labthings.sync.messages import CommandMessage
+from labthings.sync.messages import CommandMessage, Refusal
 
 MOST_COMMANDS = 1000
 MOST_BYTES = 2**22
@@ -33,10 +33,11 @@ class CommandQueue:
     def add(self, message: CommandMessage) -> None:
         """Have a command done after those before it.
 
-        :raises CommandError: if too many wait.
+        :raises Refusal: if too many wait.
         """
         if len(self._waiting) >= MOST_COMMANDS or (self._waiting and self._bytes + message.size > MOST_BYTES):
-            raise CommandError("busy", "Too many of your commands are waiting: wait for the answers to some of them.")
+            error = CommandError("busy", "Too many of your commands are waiting: wait for the answers to some of them.")
+            raise Refusal(error, message.request_id, message.command)
         self._waiting.append(message)
         self._bytes += message.size
         if self._task is None or self._task.done():

@@ -41,7 +41,12 @@ class Command:
         self.is_async = inspect.iscoroutinefunction(handler)
         hints = self._hints()
         parameters = inspect.signature(handler).parameters
-        self._contexts = [each for each in parameters if hints.get(each) is CommandContext]
+        if next(iter(parameters), None) == "self":
+            raise ConfigurationError(
+                f"The command '{name}' is a method, and nothing says of which object: make it a command in `__init__`, "
+                f"with `sync.command(self.{handler.__name__})`."
+            )
+        self._contexts = [each for each in parameters if _is_context(hints.get(each))]
         taken = [each.replace(annotation=hints.get(each.name, Any)) for each in parameters.values()]
         self._adapter = self._adapter_of([each for each in taken if each.name not in self._contexts])
 
@@ -51,7 +56,7 @@ class Command:
         :raises CommandError: if the parameters do not fit.
         """
         try:
-            valid = self._adapter.validate_json(pydantic_core.to_json(params))
+            valid = self._adapter.validate_json(pydantic_core.to_json(params), strict=True)
         except ValidationError as error:
             raise invalid("invalid_params", f"'{self.name}' cannot be done with these parameters", error) from error
         return {**valid, **dict.fromkeys(self._contexts, context)}
@@ -105,6 +110,10 @@ class Commands:
             return self._commands[name]
         known = ", ".join(sorted(self._commands)) or "none"
         raise CommandError("unknown_command", f"There is no command {name[:100]!r}. There are: {known}.")
+
+
+def _is_context(hint: Any) -> bool:
+    return CommandContext in (hint, *typing.get_args(hint))
 
 
 def invalid(code: str, what: str, error: ValidationError) -> CommandError:

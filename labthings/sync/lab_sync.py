@@ -7,6 +7,7 @@ import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from functools import partial
 from types import TracebackType
 from typing import Any, TypeVar, overload
 
@@ -14,6 +15,7 @@ from starlette.applications import Starlette
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
+from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
 from labthings.exceptions import ConfigurationError, ForbiddenOriginError, LabThingsError, NotFoundError, StateError
@@ -50,8 +52,10 @@ class LabSync:
     def __init__(
         self, *, path: str = "/sync", allowed_origins: Collection[str] = (), most_message_bytes: int = 2**20
     ) -> None:
+        if path and not path.startswith("/"):
+            raise ConfigurationError(f"The path of a LabSync must begin with a slash, as '/sync' does, not {path!r}.")
         self._path, self._most_message_bytes = path.rstrip("/"), most_message_bytes
-        self._guard = Guard(allowed_origins)
+        self._guard, self._javascript = Guard(allowed_origins), JavaScript()
         self._commands, self._updaters = Commands(), list[Updater]()
         self._calls, self._workers = LoopCalls(), Workers("labthings sync")
         self._performer = Performer(self._commands, self._lane, self._steady)
@@ -120,6 +124,8 @@ class LabSync:
             self._commands.add(name or function.__name__, function)
             return function
 
+        if handler is not None and not callable(handler):
+            raise ConfigurationError(f"The name of a command is said by name: `@sync.command(name={handler!r})`.")
         return register if handler is None else register(handler)
 
     def stream(self, name: str, *, mode: Mode = "append", capacity: int = 1000, dtype: DType = "float64") -> Stream:
@@ -141,6 +147,7 @@ class LabSync:
         """Have a function called again and again while the `lifespan` lasts: ``@sync.updater(interval=0.5)``.
 
         :param interval: seconds from one call to the next.
+        :raises ConfigurationError: if that is not more than 0.
         """
         if interval <= 0:
             raise ConfigurationError(f"The interval of an updater must be more than 0 seconds, not {interval}.")
@@ -163,7 +170,7 @@ class LabSync:
         return [
             WebSocketRoute(f"{self._path}/ws", self.handle_ws),
             Route(f"{self._path}/state", self._get_state, methods=["GET"]),
-            Route(f"{self._path}/{NAME}", JavaScript(), methods=["GET"]),
+            Route(f"{self._path}/{NAME}", self._get_javascript, methods=["GET"]),
         ]
 
     @asynccontextmanager
@@ -194,16 +201,30 @@ class LabSync:
 
     async def _get_state(self, request: Request) -> Response:
         try:
-            origin = self._guard.foreign_origin(request.scope)
+            permission = self._permission(request)
             snapshot = self._audience.snapshot()
             if snapshot is None:
                 raise NotFoundError("There is no state yet: use `bind_state`.")
         except LabThingsError as error:
-            problem = problem_details(error)
-            return Response(problem.to_json(), problem.status, media_type=MEDIA_TYPE)
-        permission = {"access-control-allow-origin": origin.decode("latin-1"), "vary": "Origin"} if origin else {}
+            return _problem(error)
         headers = {**permission, "cache-control": "no-cache"}
         return Response(snapshot.json, headers=headers, media_type="application/json")
+
+    async def _get_javascript(self, request: Request) -> ASGIApp:
+        try:
+            permission = self._permission(request)
+        except ForbiddenOriginError as error:
+            return _problem(error)
+        headers = [(name.encode(), value.encode("latin-1")) for name, value in permission.items()]
+        return partial(self._javascript, headers=headers)
+
+    def _permission(self, request: Request) -> dict[str, str]:
+        """Headers that let a page of another site read the answer.
+
+        :raises ForbiddenOriginError: if there is one, and it may not.
+        """
+        origin = self._guard.foreign_origin(request.scope)
+        return {"access-control-allow-origin": origin.decode("latin-1"), "vary": "Origin"} if origin else {}
 
     def _may_come(self, connection: HTTPConnection) -> bool:
         try:
@@ -268,6 +289,11 @@ class Batch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool | None:
         return self.__exit__(kind, error, trace)
+
+
+def _problem(error: LabThingsError) -> Response:
+    problem = problem_details(error)
+    return Response(problem.to_json(), problem.status, media_type=MEDIA_TYPE)
 
 
 async def _cancel(tasks: Collection[asyncio.Task[None]]) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import pydantic_core
@@ -15,6 +16,8 @@ from labthings.state import Patch, Snapshot
 ORIGIN = ("originClientId", "requestId", "command")
 LONGEST_ID = 200
 LARGEST_ID = 2**53
+MOST_AT_THE_START = 2000  # characters
+_FIRST_ID = re.compile(r'\s*\{\s*"requestId"\s*:\s*("(?:[^"\\]|\\.)*"|-?[0-9]+)\s*,')
 RequestId = str | int | None
 
 
@@ -56,7 +59,8 @@ class Refusal(Exception):
     """What a client has sent cannot be dealt with."""
 
     error: CommandError
-    request_id: RequestId = field(default=None)
+    request_id: RequestId = None
+    command: str | None = None
 
 
 def parsed(text: str | bytes, most_bytes: int) -> Message:
@@ -66,14 +70,26 @@ def parsed(text: str | bytes, most_bytes: int) -> Message:
     """
     size = len(text) if isinstance(text, bytes) else len(text.encode())
     if size > most_bytes:
-        raise Refusal(CommandError("message_too_large", f"A message may have {most_bytes} bytes, and this has {size}."))
+        error = CommandError("message_too_large", f"A message may have {most_bytes} bytes, and this has {size}.")
+        raise Refusal(error, _id_at_the_start(text))
     try:
         message = pydantic_core.from_json(text, allow_inf_nan=False)
     except ValueError as error:
-        raise Refusal(CommandError("invalid_message", f"A message must be JSON: {error}")) from error
+        told = CommandError("invalid_message", f"A message must be JSON: {error}")
+        raise Refusal(told, _id_at_the_start(text)) from error
     if not isinstance(message, dict):
         raise Refusal(CommandError("invalid_message", "A message must be a JSON object."))
     return _told(message, size)
+
+
+def _id_at_the_start(text: str | bytes) -> RequestId:
+    """What a client tells the answer by, if that is the first member of a message that cannot be read as a whole."""
+    start = text[:MOST_AT_THE_START]
+    found = _FIRST_ID.match(start if isinstance(start, str) else start.decode(errors="replace"))
+    try:
+        return None if found is None else _request_id({"requestId": pydantic_core.from_json(found[1])})
+    except (ValueError, Refusal):
+        return None
 
 
 def _told(message: Mapping[str, Any], size: int) -> Message:
@@ -153,20 +169,35 @@ def pong_text(request_id: RequestId) -> str:
     return json.dumps({"type": "pong", **_identified(request_id)})
 
 
-def ack_text(request_id: RequestId, result: Any) -> str:
+def ack_text(request_id: RequestId, command: str, result: Any) -> str:
     """Tells a client what its command has given.
 
     :raises CommandError: if that cannot be made JSON.
     """
-    message = {"type": "command_ack", **_identified(request_id), "result": result}
+    message = {"type": "command_ack", **_identified(request_id), "command": command, "result": result}
     try:
-        return pydantic_core.to_json(message, inf_nan_mode="null").decode()
+        return pydantic_core.to_json(message, inf_nan_mode="null", fallback=_of_numpy).decode()
     except Exception as error:  # a serialiser of the result's class may raise anything
         raise CommandError(
             "invalid_result",
             f"The command was done, but its result cannot be made JSON, which must be plain data or a model: {error}",
             recoverable=False,
         ) from error
+
+
+def at_version(text: str, version: int) -> str:
+    """An answer that says which version the client has been told of before it."""
+    return f'{text[:-1]},"version":{version}}}'
+
+
+def _of_numpy(value: Any) -> Any:
+    """A number or an array of numpy's as Python has it.
+
+    :raises TypeError: if it is something else.
+    """
+    if hasattr(value, "dtype") and hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"a {type(value).__name__} is no plain data")
 
 
 def error_text(request_id: RequestId, error: CommandError, command: str | None = None) -> str:

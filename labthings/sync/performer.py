@@ -8,18 +8,28 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from labthings.exceptions import BusyError, CommandError
 from labthings.problem_details import text_of
-from labthings.state import origin
+from labthings.sync.cause import Cause
 from labthings.sync.commands import CommandContext, Commands, Handler, invalid
 from labthings.sync.messages import CommandMessage, ack_text, error_text
 from labthings.workers import Lane
 
 LOGGER = logging.getLogger(__name__)
+
+
+class Answer(NamedTuple):
+    """What a client is told of its command.
+
+    :param follows_changes: whether the command has changed the state.
+    """
+
+    text: str
+    follows_changes: bool
 
 
 class Performer:
@@ -35,13 +45,19 @@ class Performer:
         self._commands, self._new_lane, self._steady = commands, new_lane, steady
         self._lanes: dict[Handler, Lane] = {}
 
-    async def perform(self, client_id: str, message: CommandMessage) -> str:
+    async def perform(self, client_id: str, message: CommandMessage) -> Answer:
         """Do a command, and give the answer to it."""
+        context = CommandContext(client_id, message.request_id, message.command)
+        cause = Cause(context)
+        text = await self._text(context, message, cause)
+        return Answer(text, cause.has_changed)
+
+    async def _text(self, context: CommandContext, message: CommandMessage, cause: Cause) -> str:
         request_id, name = message.request_id, message.command
         try:
-            result = await self._result(CommandContext(client_id, request_id, name), message)
+            result = await self._result(context, message, cause)
             with self._steady():
-                return ack_text(request_id, result)
+                return ack_text(request_id, name, result)
         except Exception as error:  # noqa: BLE001 - every failure is told to the client
             return error_text(request_id, _as_command_error(name, error), name[:100])
 
@@ -61,11 +77,10 @@ class Performer:
             raise CommandError("cancelled", "It was cancelled.")
         return task.result()
 
-    async def _result(self, context: CommandContext, message: CommandMessage) -> Any:
+    async def _result(self, context: CommandContext, message: CommandMessage, cause: Cause) -> Any:
         command = self._commands.find(message.command)
         arguments = command.arguments(context, message.params)
-        caused_by = {"originClientId": context.client_id, "requestId": context.request_id, "command": command.name}
-        with origin({key: value for key, value in caused_by.items() if value is not None}):
+        with cause.here():
             return await self.call(command.handler, **arguments)
 
     def _lane(self, function: Handler) -> Lane:

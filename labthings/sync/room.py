@@ -14,8 +14,8 @@ class Room:
     def __init__(self) -> None:
         self._texts = self._characters = 0
         self._is_closed = False
-        self._is_there = asyncio.Event()
-        self._is_there.set()
+        self._has_some = asyncio.Event()
+        self._has_some.set()
 
     def add(self, text: str) -> None:
         """Count a text."""
@@ -25,19 +25,29 @@ class Room:
         """Count a text no more."""
         self._count(-1, -len(text))
 
+    @property
+    def is_there(self) -> bool:
+        """Whether there is room for one more."""
+        return self._has_some.is_set()
+
+    @property
+    def is_used(self) -> bool:
+        """Whether there are any."""
+        return self._texts > 0
+
     async def wait(self) -> None:
         """Wait until there is room for one more."""
-        await self._is_there.wait()
+        await self._has_some.wait()
 
     def close(self) -> None:
         """Keep nobody waiting."""
         self._is_closed = True
-        self._is_there.set()
+        self._has_some.set()
 
     def _count(self, texts: int, characters: int) -> None:
         self._texts += texts
         self._characters += characters
         if self._is_closed or (self._texts < MOST_TEXTS and self._characters < MOST_CHARACTERS):
-            self._is_there.set()
+            self._has_some.set()
         else:
-            self._is_there.clear()
+            self._has_some.clear()

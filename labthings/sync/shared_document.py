@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from labthings.pacing import REST, Pacer
 from labthings.state import Document, ReactiveModel
+from labthings.sync.cause import note_change
 from labthings.workers import LoopCalls
 
 
@@ -26,6 +30,10 @@ class SharedDocument(Document[ReactiveModel]):
         self._is_due = False
         self._pacer.begin()
         self.flush()
+
+    def find_origin(self) -> Mapping[str, Any] | None:
+        note_change()
+        return super().find_origin()
 
     def changed(self) -> None:
         if not self._is_due and self._calls.is_here:

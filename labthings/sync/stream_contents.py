@@ -98,20 +98,34 @@ class FloatContents:
         import numpy as np
 
         try:
-            array = np.asarray(values if hasattr(values, "__array__") else list(values))
+            array = np.asarray(values if hasattr(values, "__array__") else list(_listed(values)))
             if array.size and array.dtype.kind not in "biuf":
                 raise TypeError(f"{array.dtype} is no type of real numbers")
         except (TypeError, ValueError) as error:
             raise InvalidValueError(f"A stream of floats takes numbers: {error}.") from error
         if array.ndim != 1:
             raise InvalidValueError(f"A stream takes a list of numbers, not an array of {array.ndim} dimensions.")
-        return array.astype(f"<f{self._size}").tobytes()
+        try:
+            with np.errstate(over="raise"):
+                return array.astype(f"<f{self._size}").tobytes()
+        except FloatingPointError as error:
+            raise InvalidValueError(f"A number is too large for a stream of float{8 * self._size}.") from error
 
 
 def _plain(values: Iterable[Any]) -> Iterable[Any]:
     """The same, with an array's numbers as Python's."""
     listed: Iterable[Any] = values.tolist() if hasattr(values, "tolist") else values
-    return listed
+    return _listed(listed)
+
+
+def _listed(values: Iterable[Any]) -> Iterable[Any]:
+    """The same, unless it is one item by itself.
+
+    :raises InvalidValueError: if it is.
+    """
+    if isinstance(values, str | bytes | bytearray | Mapping):
+        raise InvalidValueError(f"A stream takes a list of items, as in `append([item])`, not {values!r:.100}.")
+    return values
 
 
 def _json(value: Any) -> str:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
-from collections.abc import Callable, Generator, Iterable, Sized
+from collections.abc import Callable, Coroutine, Generator, Iterable, Sized
 from typing import Any, Literal, NamedTuple
 
 from labthings.exceptions import ConfigurationError, InvalidValueError, StateError
@@ -14,11 +13,31 @@ Mode = Literal["append", "replace"]
 DType = Literal["float32", "float64", "json"]
 
 
-class Breath:
-    """May be awaited, so that a coroutine that feeds a stream in a loop lets others have their turn."""
+class Breath(Coroutine[Any, Any, None]):
+    """May be awaited, so that a coroutine that feeds a stream in a loop lets others have their turn.
+
+    It need not be. As a coroutine, it can also be given to what takes only those, such as
+    ``asyncio.run_coroutine_threadsafe``.
+    """
+
+    def __init__(self) -> None:
+        self._steps = _one_turn()
 
     def __await__(self) -> Generator[Any, None, None]:
-        return asyncio.sleep(0).__await__()
+        return self._steps
+
+    def send(self, value: Any) -> Any:
+        return self._steps.send(value)
+
+    def throw(self, *error: Any) -> Any:
+        return self._steps.throw(*error)
+
+    def close(self) -> None:
+        self._steps.close()
+
+
+def _one_turn() -> Generator[None, Any, None]:
+    yield  # which an event loop takes as leave to do something else first
 
 
 class News(NamedTuple):
@@ -114,5 +133,5 @@ def _check(name: str, mode: str, capacity: int, dtype: str) -> None:
         raise ConfigurationError(f"The mode of the stream '{name}' must be 'append' or 'replace', not {mode!r}.")
     if dtype not in ("float32", "float64", "json"):
         raise ConfigurationError(f"The stream '{name}' can be of 'float32', 'float64' or 'json', not {dtype!r}.")
-    if capacity < 1:
-        raise ConfigurationError(f"The capacity of the stream '{name}' must be 1 or more, not {capacity}.")
+    if type(capacity) is not int or capacity < 1:
+        raise ConfigurationError(f"The capacity of the stream '{name}' must be a number of items, not {capacity!r}.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,7 @@ from labthings.websockets.socket_inbox import SocketInbox
 from labthings.websockets.subscriptions import Subscriptions, Teller
 from labthings.websockets.texts import parsed
 from labthings.websockets.thing_finder import ThingFinder
+from labthings.websockets.together import together
 from labthings.websockets.turns import Turns
 from labthings.websockets.wire import Wire
 
@@ -65,18 +66,12 @@ class Session:
         self._inbox.pass_on = self._pass_on
         with self._outgoing.urls():
             try:
-                await self._together(self._write, self._read)
+                await together(self._write, self._read)
             finally:
                 self._leave()
-            await self._together(self._stopping, self._turns.end)  # what was asked for is done, though nobody waits
+            await together(self._stopping, self._turns.end)  # what was asked for is done, though nobody waits
             self._leave()
         await self._wire.cut()  # or else one who reads nothing would hold up the server's end
-
-    async def _together(self, *both: Callable[[], Awaitable[None]]) -> None:
-        """Do two things until one of them is done."""
-        async with anyio.create_task_group() as tasks:
-            for each in both:
-                tasks.start_soon(_then_cancel, each, tasks.cancel_scope)
 
     def _leave(self) -> None:
         self._replies.close()
@@ -134,7 +129,7 @@ class Session:
     async def _room(self) -> None:
         """Wait until there may be more replies, or none can be sent any more."""
         if not self._replies.has_room:
-            await self._together(self._replies.room, self._wire.closing)
+            await together(self._replies.room, self._wire.closing)
             if self._wire.is_closing:
                 self._replies.close()
 
@@ -219,8 +214,3 @@ class Session:
         if not isinstance(error, LabThingsError):
             LOGGER.error("The request for %s failed", message.get("operation"), exc_info=error)
         self._replies.send(web_thing_protocol.refusal(head_of(message, thing_id), error, self._server.debug))
-
-
-async def _then_cancel(function: Callable[[], Awaitable[None]], scope: anyio.CancelScope) -> None:
-    await function()
-    scope.cancel()

@@ -182,6 +182,16 @@ def test_a_command_that_fails_says_why(followed: Any) -> None:
     assert followed.run(script) == ["LiveStateError", "Not so much.", "interlock"]
 
 
+@pytest.mark.parametrize(
+    ("params", "code"),
+    [("{ text: 'x'.repeat(2 ** 21) }", "message_too_large"), ("{ text: nested(5000) }", "invalid_message")],
+)
+def test_a_command_that_the_server_cannot_read_fails(followed: Any, params: str, code: str) -> None:
+    followed.run("window.nested = (levels) => { let it = []; while (levels--) it = [it]; return it; }")
+    failed = f"return await state.command('set_bias', {params}).catch((error) => error.problem.code)"
+    assert followed.run(failed) == code
+
+
 def test_of_a_command_whose_connection_is_lost_nobody_knows(followed: Any) -> None:
     script = """const words = (error) => error.message;
         const lost = state.command("wait").catch(words);

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any
 
+import numpy as np
 import pytest
 from pydantic import BaseModel, Field
 
@@ -58,9 +59,15 @@ def test_the_answer_comes_after_the_patches(share: Share, is_async: bool) -> Non
     shared.start()
     websocket, other = shared.connect(), shared.connect()
     me = websocket.snapshot["clientId"]
-    send(websocket, "change", "a", volts="1.5")
+    send(websocket, "change", "a", volts=1.5)
     patch, answer = websocket.receive_json(), websocket.receive_json()
-    assert answer == {"type": "command_ack", "requestId": "a", "result": {"by": me, "threads": not is_async}}
+    assert answer == {
+        "type": "command_ack",
+        "requestId": "a",
+        "command": "change",
+        "result": {"by": me, "threads": not is_async},
+        "version": 1,
+    }
     assert patch == {
         "type": "patch",
         "epoch": websocket.snapshot["epoch"],
@@ -101,6 +108,7 @@ def test_an_error_comes_after_the_patches_too(share: Share, is_async: bool) -> N
         "recoverable": False,
         "kelvin": 400,
         "limit": None,
+        "version": 1,
     }
 
 
@@ -122,6 +130,23 @@ def test_the_answer_waits_for_somebody_elses_batch(share: Share) -> None:
     assert told(websocket, "command_ack") == ["patch", "command_ack"]
 
 
+def test_the_answer_to_a_command_that_changes_nothing_waits_for_no_batch(share: Share) -> None:
+    shared = share()
+    shared.sync.command(name="look")(lambda: shared.state.bias)
+    shared.sync.command(name="change")(lambda: setattr(shared.state, "text", "x"))
+    shared.start()
+    websocket, other = shared.connect(), shared.connect()
+    with shared.sync.batch():
+        shared.state.bias = 2
+        answer = ask(websocket, "look")
+        assert (answer["result"], answer["version"]) == (2, 0)
+        send(other, "change", "1")
+        send(other, "look", "2")  # which must not overtake the first
+        assert ask(websocket, "look")["version"] == 0
+    answers = [message for message in (other.receive_json() for _ in range(4)) if message["type"] == "command_ack"]
+    assert [(each["requestId"], each["version"]) for each in answers] == [("1", 2), ("2", 2)]
+
+
 def test_what_is_refused_or_asked_waits_for_no_batch(share: Share) -> None:
     shared = share()
     shared.start()
@@ -138,7 +163,12 @@ def test_what_is_refused_or_asked_waits_for_no_batch(share: Share) -> None:
 def test_while_a_batch_does_not_end_few_commands_are_done(share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "MOST_TEXTS", 2)
     shared, done = share(), list[str]()
-    shared.sync.command(name="do")(lambda: done.append("it"))
+
+    @shared.sync.command(name="do")  # type: ignore[untyped-decorator]
+    def change() -> None:
+        done.append("it")
+        shared.state.items.append(1)
+
     shared.start()
     websocket = shared.connect()
     with shared.sync.batch():
@@ -148,7 +178,8 @@ def test_while_a_batch_does_not_end_few_commands_are_done(share: Share, monkeypa
             websocket.send_json({"type": "ping"})
             assert websocket.receive_json()["type"] == "pong"
         assert len(done) == 2  # or else their answers would pile up
-    assert [websocket.receive_json()["type"] for _ in range(4)] == ["command_ack"] * 4
+    kinds = [kind for _ in range(4) for kind in told(websocket, "command_ack")]
+    assert (kinds.count("command_ack"), kinds.count("patch")) == (4, 4)
 
 
 def test_a_command_that_hangs_holds_up_no_other(share: Share, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,7 +245,7 @@ def test_too_many_commands_are_refused(share: Share, monkeypatch: pytest.MonkeyP
     send(websocket, "slow", "2")
     send(websocket, "slow", "3")
     refusal = websocket.receive_json()
-    assert (refusal["requestId"], refusal["code"]) == ("3", "busy")
+    assert (refusal["requestId"], refusal["command"], refusal["code"]) == ("3", "slow", "busy")
     go.set()
     assert [websocket.receive_json()["requestId"] for _ in range(2)] == ["1", "2"]
 
@@ -230,12 +261,14 @@ def test_parameters_are_validated(share: Share) -> None:
 
     shared.start()
     websocket = shared.connect()
-    assert ask(websocket, "move", position={"x": "3"}, when="2026-01-02T03:04:05")["result"] == [
+    assert ask(websocket, "move", position={"x": 3}, when="2026-01-02T03:04:05")["result"] == [
         {"x": 3, "y": 0},
         1,
         "2026-01-02T03:04:05",
         2,
     ]
+    for wrong in ({"x": "3"}, {"x": True}, {"x": 3.5}, {"x": None}):
+        assert ask(websocket, "move", position=wrong)["code"] == "invalid_params"
     refusal = ask(websocket, "move", position={"x": "far"}, speed=-1, tilt=2)
     assert refusal["code"] == "invalid_params"
     assert [each["loc"] for each in refusal["errors"]] == [["position", "x"], ["speed"], ["tilt"]]
@@ -263,6 +296,11 @@ def test_parameters_are_validated(share: Share) -> None:
         ('{"type": "command", "command": "\\ud800"}', "invalid_message", None),
         ('{"type": "resync", "streams": "all"}', "invalid_message", None),
         (json.dumps({"type": "command", "command": "x" * 2000}), "message_too_large", None),
+        (json.dumps({"requestId": 'a"\\', "type": "command", "command": "x" * 2000}), "message_too_large", 'a"\\'),
+        (json.dumps({"requestId": 7, "command": "x" * 2000}), "message_too_large", 7),
+        (json.dumps({"requestId": True, "command": "x" * 2000}), "message_too_large", None),
+        ('{"requestId": "\\ud800", "command"', "invalid_message", None),
+        ('{"requestId": "a", "params": ' + "[" * 5000, "invalid_message", "a"),
         (json.dumps({"type": "command", "command": "x" * 900}), "unknown_command", None),
     ],
 )
@@ -329,8 +367,37 @@ def test_a_result_that_is_no_json_is_told_of(share: Share) -> None:
     assert ask(websocket, "nan")["result"] == [None, {"bias": 0, "text": "", "items": []}]
 
 
+def test_a_result_may_be_of_numpy(share: Share) -> None:
+    shared = share()
+    shared.sync.command(name="give")(lambda: [np.float32(0.5), np.int64(2), np.bool_(True), {"a": np.arange(2)}])
+    shared.start()
+    assert ask(shared.connect(), "give")["result"] == [0.5, 2, True, {"a": [0, 1]}]
+
+
+def test_who_asks_may_be_optional(share: Share) -> None:
+    shared = share()
+
+    @shared.sync.command  # type: ignore[untyped-decorator]
+    def who(context: CommandContext | None = None) -> str | None:
+        return context and context.client_id
+
+    shared.start()
+    websocket = shared.connect()
+    assert ask(websocket, "who")["result"] == websocket.snapshot["clientId"]
+
+
 def test_a_command_that_nobody_could_call_is_refused() -> None:
     sync = LabSync()
+    with pytest.raises(ConfigurationError, match=r"`@sync.command\(name='stop'\)`"):
+        sync.command("stop")  # type: ignore[call-overload]
+
+    class Panel:
+        def stop(self) -> int:
+            return 5
+
+    with pytest.raises(ConfigurationError, match=r"`sync.command\(self.stop\)`"):
+        sync.command(Panel.stop)
+    sync.command(Panel().stop)
     sync.command(name="a")(lambda: None)
     with pytest.raises(ConfigurationError, match="There is a command 'a' already"):
         sync.command(name="a")(lambda: None)

@@ -21,7 +21,9 @@ from websockets.sync.client import connect
 from labthings.exceptions import ConfigurationError
 from labthings.state import Replica
 from labthings.sync import LabSync
+from tests.live_server import served
 from tests.test_sync.conftest import State
+from tests.test_websockets.raw_client import RawClient
 
 Share = Callable[..., Any]
 
@@ -79,8 +81,11 @@ def test_pages_of_other_sites_are_refused(share: Share, caplog: pytest.LogCaptur
             assert websocket.receive_json()["type"] == "snapshot"
     refusal = client.get("/sync/state", headers={"origin": "http://evil.example"})
     assert (refusal.status_code, refusal.json()["title"]) == (403, "ForbiddenOriginError")
-    answer = client.get("/sync/state", headers={"origin": "http://panel.local"})
-    assert answer.headers["access-control-allow-origin"] == "http://panel.local"
+    for path in ("/sync/state", "/sync/labthings.js"):
+        assert client.get(path, headers={"origin": "http://evil.example"}).status_code == 403
+        answer = client.get(path, headers={"origin": "http://panel.local"})
+        assert answer.headers["access-control-allow-origin"] == "http://panel.local"
+        assert "access-control-allow-origin" not in client.get(path).headers
 
 
 def test_updaters_run_while_the_server_does(caplog: pytest.LogCaptureFixture) -> None:
@@ -162,6 +167,24 @@ def test_a_client_that_reads_no_streams_costs_little(serve_sync: Any) -> None:
             while json.loads(other.recv(timeout=5))["sequence"] < number:
                 pass
         assert tracemalloc.get_traced_memory()[1] < 20_000_000
+
+
+def test_a_client_that_asks_and_does_not_read_the_answers_holds_up_no_end() -> None:
+    sync = LabSync()
+    sync.command(name="give")(lambda: "x" * 100_000)
+    with ExitStack() as stack, served(sync.create_app()) as port:
+        stalled, other = RawClient(port, "/sync/ws"), RawClient(port, "/sync/ws")
+        for each in (stalled, other):
+            stack.callback(each.close)
+        for _ in range(500):
+            stalled.send_text('{"type": "command", "command": "give"}')
+        other.send_text('{"type": "command", "command": "give"}')
+        assert other.receive_json()["type"] == "command_ack"
+
+
+def test_its_path_begins_with_a_slash() -> None:
+    with pytest.raises(ConfigurationError, match="must begin with a slash, as '/sync' does, not 'live'"):
+        LabSync(path="live")
 
 
 def test_one_loop_at_a_time() -> None:

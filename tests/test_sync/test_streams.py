@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -119,7 +121,35 @@ def test_what_does_not_fit_leaves_a_stream_as_it_was() -> None:
     for change in (log.append, log.replace):
         with pytest.raises(InvalidValueError, match="cannot be made JSON"):
             change([1, object()])
+        for item in ({"a": 1}, "hello", b"hello"):
+            with pytest.raises(InvalidValueError, match=r"takes a list of items, as in `append\(\[item\]\)`"):
+                change(item)
+    with pytest.raises(InvalidValueError, match="takes a list of items"):
+        numbers.append(b"12345678")
     assert numbers.sequence == log.sequence == 0
+
+
+def test_a_number_that_is_too_large_for_a_stream_is_refused() -> None:
+    trace = LabSync().stream("trace", dtype="float32")
+    with pytest.raises(InvalidValueError, match="too large for a stream of float32"):
+        trace.append([1e300])
+    trace.append([math.inf, math.nan])
+    assert trace.sequence == 2
+
+
+async def _fed(trace: Any) -> None:
+    loop = asyncio.get_running_loop()
+    await asyncio.create_task(trace.append([1]))
+    await asyncio.gather(trace.append([2]), trace.append([3]))
+    feed = asyncio.run_coroutine_threadsafe
+    await asyncio.to_thread(lambda: feed(trace.append([4]), loop).result(10))
+
+
+def test_what_feeds_a_stream_is_taken_for_a_coroutine() -> None:
+    trace = LabSync().stream("trace")
+    asyncio.run(_fed(trace))
+    trace.append([5])  # without a warning that nobody awaits it
+    assert trace.sequence == 5
 
 
 def test_streams_are_told_of_again(share: Share) -> None:
@@ -213,7 +243,7 @@ def test_a_stream_that_cannot_be_is_refused() -> None:
     sync.stream("a")
     with pytest.raises(ConfigurationError, match="There is a stream 'a' already"):
         sync.stream("a")
-    wrong: list[dict[str, Any]] = [{"mode": "ring"}, {"dtype": "int8"}, {"capacity": 0}]
+    wrong: list[dict[str, Any]] = [{"mode": "ring"}, {"dtype": "int8"}, {"capacity": 0}, {"capacity": 1.5}]
     for each in wrong:
         with pytest.raises(ConfigurationError, match="stream 'b'"):
             sync.stream("b", **each)
