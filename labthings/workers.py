@@ -51,7 +51,8 @@ class LoopCalls:
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._calls: deque[tuple[Callable[..., object], tuple[Any, ...]]] = deque()
-        self._woken = False
+        self._lock = threading.RLock()  # reentrant, as the garbage collector may leave calls anywhere
+        self._woken: asyncio.AbstractEventLoop | None = None
         self._later: dict[object, tuple[asyncio.TimerHandle, Callable[[], object]]] = {}
 
     @property
@@ -70,33 +71,35 @@ class LoopCalls:
         return self._loop is not None and asyncio._get_running_loop() is self._loop
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop, self._woken = loop, False
+        self._loop = loop
 
     def detach(self) -> None:
         """Do without the event loop, once it has made the calls that were left for it. For its own thread."""
         self._run()
-        self._loop = None
+        with self._lock:
+            self._loop = None
         for handle, function in list(self._later.values()):
             handle.cancel()
             self._calls.append((function, ()))
         self._later.clear()
         self._run()  # what these calls, or other threads, have left meanwhile
-        self._calls.clear()
 
     def call_soon(self, function: Callable[..., object], *args: Any) -> None:
         """Have the event loop call a function.
 
         :raises ServerNotRunningError: if there is no event loop.
         """
-        loop = self.loop
-        self._calls.append((function, args))
-        if not self._woken:  # appended before it is looked at: `_run` clears it before it counts the calls
-            self._woken = True
+        with self._lock:  # so that `detach` makes the call, or else it is refused
+            loop = self.loop
+            self._calls.append((function, args))
+        if self._woken is not loop:  # appended before it is looked at: `_run` clears it before it counts the calls
+            self._woken = loop
             context = contextvars.Context()  # and not this thread's, as others leave calls too
             try:
                 loop.call_soon_threadsafe(self._run, context=context)
             except RuntimeError as error:  # it has been closed since this thread asked for it
-                raise ServerNotRunningError(NOT_RUNNING) from error
+                if self._has_lost(loop):
+                    raise ServerNotRunningError(NOT_RUNNING) from error
 
     def call_later(self, seconds: float, function: Callable[[], object]) -> None:
         """Have the event loop call a function in a while; or before, if it ends. For its own thread.
@@ -117,11 +120,20 @@ class LoopCalls:
             self.loop  # noqa: B018 - raises if there is none any more
         done.result()
 
+    def _has_lost(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether an event loop was closed without `detach`, which makes the calls that were left for it."""
+        with self._lock:
+            self._woken = None
+            if self._loop is not loop:
+                return False
+            self._calls.clear()
+            return True
+
     def _call_now(self, key: object) -> None:
         self._later.pop(key)[1]()
 
     def _run(self) -> None:
-        self._woken = False
+        self._woken = None
         for _ in range(len(self._calls)):
             function, args = self._calls.popleft()
             try:

@@ -11,6 +11,7 @@ import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from typing import Any
 
 import pytest
@@ -129,6 +130,45 @@ def test_a_loop_that_is_closed_just_now_is_none() -> None:
     loop.close()
     with pytest.raises(ServerNotRunningError, match="not running"):
         calls.call_soon(print)
+
+
+class BriefLoop:
+    """Is closed before it makes any call itself."""
+
+    is_closed = False
+
+    def call_soon_threadsafe(self, *args: Any, **kwargs: Any) -> None:
+        if self.is_closed:
+            raise RuntimeError("Event loop is closed")
+
+
+def test_a_call_is_either_made_or_refused_whenever_the_loop_goes() -> None:
+    calls, made, refused, enough = LoopCalls(), list[int](), list[int](), threading.Event()
+
+    def leave_calls() -> None:
+        for number in count():
+            try:
+                calls.call_soon(made.append, number)
+            except ServerNotRunningError:
+                refused.append(number)
+            if enough.is_set():
+                return
+
+    thread = threading.Thread(target=leave_calls)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        thread.start()
+        while len(made) < 3000 or len(refused) < 3000:
+            loop: Any = BriefLoop()
+            calls.attach(loop)
+            calls.detach()
+            loop.is_closed = True
+    finally:
+        enough.set()
+        thread.join(SOON)
+        sys.setswitchinterval(interval)
+    assert sorted(made + refused) == list(range(len(made) + len(refused)))
 
 
 def test_what_the_last_calls_leave_is_done_too() -> None:

@@ -8,6 +8,7 @@ import logging
 import warnings
 import weakref
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from typing import Any
 
 from typing_extensions import Self
@@ -115,8 +116,9 @@ class AsyncObservation(Told):
 
 def _abandon(loop: asyncio.AbstractEventLoop, channel: Channel, topic: Topic, mailbox: Mailbox) -> None:
     """End an observation that nobody refers to any more: the garbage collector may do so in any thread."""
-    if not mailbox.is_closed and not loop.is_closed():
-        loop.call_soon_threadsafe(lambda: channel.keep(channel.leave(topic, mailbox)))
+    if not mailbox.is_closed:
+        with suppress(RuntimeError):  # the loop is closed, and so is the connection
+            loop.call_soon_threadsafe(lambda: channel.keep(channel.leave(topic, mailbox)))
 
 
 async def _awaited(outcome: Any) -> None:
