@@ -67,7 +67,8 @@ def opened_tab(folder: Path) -> Iterator[Tab]:
         assert browser.stderr is not None
         try:
             line = next(each for each in browser.stderr if "DevTools listening on" in each)
-            with connect(line.split()[-1], max_size=None) as debugger:
+            # Without pings, as hypothesis would notice that random numbers are drawn for them, whatever it tests then.
+            with connect(line.split()[-1], max_size=None, ping_interval=None) as debugger:
                 yield Tab(debugger)
         finally:
             browser.kill()

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import labthings as lt
 from tests.live_server import served
 
 IN_ONE_PROCESS = ("test_client/test_discovery", "test_consumers", "test_docs", "test_example_things", "test_server")
 """What uses ports that others might use, or finds servers on the network."""
+
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")  # a machine that is may take long for anything
 
 Serve: TypeAlias = Callable[..., tuple[lt.ThingServer, Any]]
 

@@ -31,11 +31,12 @@ def as_json(document: Any, **headers: str) -> Answer:
 
 
 class Host:
-    """A computer on the network, that answers as a test says."""
+    """A computer on the network that answers as a test says; at ``/slow``, once it was asked for all of ``awaited``."""
 
     def __init__(self) -> None:
         self.answers: dict[str, Answer] = {}
         self.asked: list[str] = []
+        self.awaited = {"/slow", "/nothing"}
         self.gate = threading.Event()
         self._server = _Server((LOOPBACK, 0), self._handler())
         self.port = self._server.server_address[1]
@@ -48,6 +49,8 @@ class Host:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 host.asked.append(self.path)
+                if host.awaited <= set(host.asked):
+                    host.gate.set()
                 if self.path == "/slow":
                     host.gate.wait(20)
                 status, headers, body = host.answers.get(self.path, (404, {}, b""))
@@ -150,7 +153,7 @@ def test_a_thing_that_is_no_directory(host: Host, visit: Callable[..., dict[str,
 def test_what_is_no_server_is_named_with_the_reason_and_does_not_hold_up_the_others(
     host: Host, visit: Callable[..., dict[str, FoundServer]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search, "VISIT_SECONDS", 1.0)
+    monkeypatch.setattr(search, "VISIT_SECONDS", 60)
     monkeypatch.setattr("labthings.client.visit.LARGEST_ANSWER", 100_000)
     elsewhere = directory(host, "http://elsewhere.example//elsewhere.example/things")
     host.answers |= {
@@ -185,6 +188,7 @@ def test_what_is_no_server_is_named_with_the_reason_and_does_not_hold_up_the_oth
         "relative": Service([LOOPBACK], host.port, {"td": "elsewhere"}),
         "query": Service([LOOPBACK], host.port, {"td": "/reset?now=1"}),
     }
+    host.awaited = {"/slow", *host.answers}
     found = visit(services)
     reasons = {
         "/good": "",
@@ -198,7 +202,7 @@ def test_what_is_no_server_is_named_with_the_reason_and_does_not_hold_up_the_oth
         "/elsewhere": "",
         "/no-list": "is not a list of Thing Descriptions",
         "/many": "2000 of its Things cannot be shown",
-        "/slow": "it has not answered in 1 seconds",
+        "/slow": "404",
         "/gone": "404",
         "//elsewhere.example/td": "404",
         "silent": "does not say where it is",
@@ -217,6 +221,14 @@ def test_what_is_no_server_is_named_with_the_reason_and_does_not_hold_up_the_oth
     assert not [each for each in host.asked if "reset" in each]
     assert {"/elsewhere.example/td", "/elsewhere.example/things"} <= set(host.asked)  # here, and nowhere else
     assert all(server.error.isprintable() for server in found.values())
+
+
+def test_one_that_does_not_answer_is_not_waited_for(
+    host: Host, visit: Callable[..., dict[str, FoundServer]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "VISIT_SECONDS", 0.1)
+    (server,) = visit({"silent": Service([LOOPBACK], host.port, {"td": "/slow"})}).values()
+    assert server.error == "it has not answered in 0.1 seconds"
 
 
 def _closed_port() -> int:

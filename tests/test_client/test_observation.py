@@ -197,9 +197,13 @@ def test_ctrl_c_interrupts_a_loop(lamp):
     with lamp.client().observe("position") as observation:
         next_soon(observation)
         interrupt = threading.Timer(0.05, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT])
-        interrupt.start()
-        with pytest.raises(KeyboardInterrupt):
+
+        def wait() -> None:
+            interrupt.start()
             next_soon(observation)
+
+        with pytest.raises(KeyboardInterrupt):
+            wait()
         lamp.set("position", 4)
         assert next_soon(observation) == 4
 

@@ -8,6 +8,7 @@ import time
 import weakref
 from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta, timezone
+from types import SimpleNamespace
 from typing import Any
 
 import numpy
@@ -16,7 +17,7 @@ from PIL import Image
 
 import labthings as lt
 from labthings.exceptions import InvalidFrameError, NoFrameError, StreamEndedError
-from labthings.outputs import MJPEGStream, MJPEGStreamDescriptor
+from labthings.outputs import MJPEGStream, MJPEGStreamDescriptor, mjpeg_stream
 
 START, END = b"\xff\xd8\xff\xe0", b"\xff\xd9"
 
@@ -252,24 +253,23 @@ def test_however_many_frames_are_added_the_loop_is_woken_once():
     assert len(woken) == 1
 
 
-def test_a_thread_that_adds_frames_without_pause_gives_way_to_viewers_only():
-    stream = MJPEGStream()
+def test_a_thread_that_adds_frames_without_pause_gives_way_to_viewers_only(monkeypatch):
+    stream, pauses = MJPEGStream(), list[float]()
+    monkeypatch.setattr(mjpeg_stream, "time", SimpleNamespace(monotonic=time.monotonic, sleep=pauses.append))
 
-    def seconds_of_100_frames() -> float:
-        began = time.perf_counter()
+    def pauses_for_100_frames() -> int:
+        pauses.clear()
         for number in range(100):
             stream.add_frame(jpeg(number))
-        return time.perf_counter() - began
+        return len(pauses)
 
-    async def view() -> tuple[float, float]:
+    async def view() -> tuple[int, int]:
         with stream.viewed():
-            in_thread = await asyncio.to_thread(seconds_of_100_frames)
-            return in_thread, seconds_of_100_frames()
+            return await asyncio.to_thread(pauses_for_100_frames), pauses_for_100_frames()
 
-    alone = min(seconds_of_100_frames() for _ in range(5))
+    alone = pauses_for_100_frames()
     in_thread, in_loop = asyncio.run(view())
-    assert in_thread > 0.015 > alone
-    assert in_loop < in_thread
+    assert in_thread > 50 > alone == in_loop == 0
 
 
 def test_threads_that_add_frames_at_once_lose_none():

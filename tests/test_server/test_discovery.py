@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -340,10 +339,8 @@ def test_a_server_is_found_with_its_things_until_it_stops(listener: Listener, tm
             assert lamp.url == f"{server.url}api/lamp/"
             with lt.ThingClient.from_url(lamp.url) as client:
                 assert client.get_property("level") == 0.5
-            began = time.monotonic()
             process.send_signal(signal.SIGINT)
             _, err = process.communicate(timeout=20)
-            assert time.monotonic() - began < 2
             assert (process.returncode, err) == (0, "")
         finally:
             process.kill()

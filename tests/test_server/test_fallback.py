@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from html.parser import HTMLParser
@@ -275,10 +274,8 @@ class Command:
 
     def end(self, number: int) -> tuple[int, str]:
         """Send a signal, and give the exit code, and what was printed on stderr."""
-        began = time.monotonic()
         self.popen.send_signal(number)
         _, printed = self.popen.communicate(timeout=20)
-        assert time.monotonic() - began < 2
         return self.popen.returncode, printed
 
 

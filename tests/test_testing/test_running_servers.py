@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -99,13 +100,16 @@ def test_a_thing_that_does_not_start_is_an_error_with_its_reason(servers: Runnin
 
 
 def test_a_thing_that_is_still_starting_is_an_error_too(servers: RunningServers) -> None:
+    go_on = threading.Event()
+
     class Slow(lt.Thing):
         def __enter__(self) -> Slow:
-            lt.cancellable_sleep(0.2)
+            assert go_on.wait(20)
             return self
 
     with pytest.raises(ThingFailedError, match="'slow' did not start: it is starting"):
         servers({"slow": Slow}, start_timeout=0.01)
+    go_on.set()
 
 
 def test_a_thing_that_needs_others_needs_a_server_of_all(servers: RunningServers) -> None:
