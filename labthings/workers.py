@@ -72,6 +72,11 @@ class LoopCalls:
 
     def attach(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
+        for _, function in self._later.values():  # which the loop before has ended without
+            self._calls.append((function, ()))
+        self._later.clear()
+        if self._calls:
+            loop.call_soon_threadsafe(self._run)
 
     def detach(self) -> None:
         """Do without the event loop, once it has made the calls that were left for it. For its own thread."""

@@ -80,6 +80,8 @@ SYNC_KNOWS = {
     "server.javascript",
     "state",
     "sync",
+    "types.client_json",
+    "websockets.room",
     "websockets.together",
     "websockets.wire",
     "workers",

@@ -124,6 +124,22 @@ def test_without_a_loop_nothing_can_be_called() -> None:
         _ = calls.loop
 
 
+def test_what_waits_in_a_loop_that_ended_without_a_word_is_done_in_the_next() -> None:
+    calls, done = LoopCalls(), list[int]()
+
+    async def leave() -> None:
+        calls.attach(asyncio.get_running_loop())
+        calls.call_later(1000, lambda: done.append(1))
+
+    async def take() -> None:
+        calls.attach(asyncio.get_running_loop())
+        await asyncio.sleep(0)
+
+    asyncio.run(leave())
+    asyncio.run(take())
+    assert done == [1]
+
+
 def test_a_loop_that_is_closed_just_now_is_none() -> None:
     calls, loop = LoopCalls(), asyncio.new_event_loop()
     calls.attach(loop)

@@ -23,6 +23,7 @@ from labthings.exceptions import (
     UnsupportedConstraintError,
 )
 from labthings.properties.saving import from_saved
+from labthings.types.client_json import validated_strictly
 from labthings.types.markers import kind_of
 from labthings.types.plain_values import plain
 
@@ -216,23 +217,9 @@ def parsed(adapter: TypeAdapter[Any], document: bytes, name: str) -> Any:
     :raises InvalidValueError: if it is not JSON, or does not fit.
     """
     try:
-        return adapter.validator.validate_json(document, strict=True)
-    except ValidationError as error:
-        if not is_about_whole_numbers(error):
-            raise invalid_value(name, error) from error
-    try:
-        return adapter.validator.validate_json(document)
+        return validated_strictly(adapter, document)
     except ValidationError as error:
         raise invalid_value(name, error) from error
-
-
-def is_about_whole_numbers(error: ValidationError) -> bool:
-    """Whether all that is wrong is that whole numbers have a decimal point."""
-    return all(map(_is_whole_number, error.errors(include_url=False, include_context=False)))
-
-
-def _is_whole_number(fault: Mapping[str, Any]) -> bool:
-    return fault["type"] == "int_type" and isinstance(fault["input"], float) and fault["input"].is_integer()
 
 
 def invalid_value(name: str, error: ValidationError) -> InvalidValueError:

@@ -10,11 +10,12 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from labthings.exceptions import InvalidValueError, StateError
-from labthings.properties.base import invalid_value, is_about_whole_numbers, parsed
+from labthings.properties.base import invalid_value, parsed
 from labthings.properties.property_document import PropertyDocument
 from labthings.routes.property_access import LARGE, PropertyAccess
 from labthings.state import Snapshot
 from labthings.state.document import LONGEST_BATCH
+from labthings.types.client_json import is_about_whole_numbers
 from labthings.workers import Lane
 
 

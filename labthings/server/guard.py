@@ -25,9 +25,13 @@ class Guard:
 
     :param allowed_origins: the sites whose pages may make requests, as in ``"http://panel.local:8080"``; ``"*"`` for
         all of them.
+    :param where: what to add a site to, to have it allowed.
     """
 
-    def __init__(self, allowed_origins: Collection[str]) -> None:
+    def __init__(
+        self, allowed_origins: Collection[str], where: str = "`allowed_origins` in the server's configuration"
+    ) -> None:
+        self._where = where
         self._allowed = frozenset(origin.rstrip("/").lower().encode("latin-1") for origin in allowed_origins)
         self._logged: set[str] = set()
 
@@ -48,8 +52,7 @@ class Guard:
             return bytes(origin)
         self._log(origin.decode("latin-1")[:LONGEST_LOGGED], scope)
         raise ForbiddenOriginError(
-            f"Web pages of {origin.decode('latin-1')} may not use this server. "
-            "To let them, add that to `allowed_origins` in the server's configuration."
+            f"Web pages of {origin.decode('latin-1')} may not use this server. To let them, add that to {self._where}."
         )
 
     def _log(self, origin: str, scope: Scope) -> None:
@@ -58,11 +61,12 @@ class Guard:
             return
         self._logged.add(origin)
         LOGGER.warning(
-            "A web page of %r was refused %.200r, asked for by %s. If it is one of yours, add the site to "
-            "`allowed_origins` in the server's configuration. This is logged once for each site%s.",
+            "A web page of %r was refused %.200r, asked for by %s. If it is one of yours, add the site to %s. "
+            "This is logged once for each site%s.",
             origin,
             scope["path"],
             (scope.get("client") or ("an unknown address",))[0],
+            self._where,
             ", and this was the last: there are too many" if len(self._logged) == MOST_LOGGED else "",
         )
 

@@ -24,9 +24,6 @@ class Listener(Protocol):
     def nudge(self) -> None:
         """Send what there is in the outbox."""
 
-    def answer(self, text: str, version: int | None) -> None:
-        """Send the answer to a command, once the client has been told of a version, if there is state."""
-
     def stop(self) -> None:
         """End the connection."""
 
@@ -60,19 +57,27 @@ class Audience:
             self._changed.add(stream)
             self._pacer.call_soon(self._tell_of_streams)
 
-    def answer(self, client: Listener, text: str, *, waits: bool) -> None:
-        """Answer a client's command.
+    @property
+    def unclaimed_changes(self) -> int:
+        """How many changes have been begun of which it is not known whether a command has made them."""
+        return 0 if self.document is None else self.document.unclaimed_changes
 
-        :param waits: for the end of a batch, if there is one, so that all that has changed until now is told before.
+    def when_told(self, function: Callable[[int], object]) -> None:
+        """Have something done in the event loop when there is a patch of all that has changed until now.
+
+        :param function: is given the version then. It waits for the end of a batch, if there is one.
         """
         document = self.document
         if document is None:
-            self.soon(client.answer, text, None)
-        elif waits:
-            document.when_told(lambda: self.soon(client.answer, text, document.version))
+            self.soon(function, 0)
         else:
-            document.tell()
-            self.soon(self._answer_now, client, text)
+            document.when_told(lambda: self.soon(function, document.version))
+
+    def once_told(self, function: Callable[[], object]) -> None:
+        """Have something done in the event loop when there is a patch of all that has changed, except in a batch."""
+        if self.document is not None:
+            self.document.tell()
+        self.soon(function)
 
     def soon(self, function: Callable[..., object], *args: Any) -> None:
         """Have something done in the event loop, if there is one."""
@@ -87,8 +92,8 @@ class Audience:
 
     def begin(self) -> None:
         """Begin anew, in an event loop."""
-        self._changed.clear()
         self._pacer.begin()
+        self._changed.clear()  # after that, or else a stream that changes in between would never be told of
         if self.document is not None:
             self.document.begin()
 
@@ -115,9 +120,6 @@ class Audience:
         """End all connections."""
         for client in tuple(self._clients):
             client.stop()
-
-    def _answer_now(self, client: Listener, text: str) -> None:
-        client.answer(text, self.log.version)
 
     def _told(self, patch: Patch) -> None:
         self.soon(self._add, patch)

@@ -32,8 +32,9 @@ class Cause:
 _present: ContextVar[Cause | None] = ContextVar("_present", default=None)
 
 
-def note_change() -> None:
-    """Note that something is changed here and now."""
+def note_change() -> bool:
+    """Note that something is changed here and now, and say whether a command is known to do so."""
     cause = _present.get()
     if cause is not None:
         cause.has_changed = True
+    return cause is not None

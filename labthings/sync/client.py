@@ -6,15 +6,16 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from labthings.sync.audience import Audience
 from labthings.sync.command_queue import CommandQueue
-from labthings.sync.messages import CommandMessage, PingMessage, Refusal, at_version, error_text, parsed, pong_text
+from labthings.sync.messages import CommandMessage, PingMessage, Refusal, error_text, parsed, pong_text
 from labthings.sync.outbox import Outbox
 from labthings.sync.performer import Answer
-from labthings.sync.room import Room
+from labthings.websockets.room import Room
 from labthings.websockets.together import together
 from labthings.websockets.wire import Wire
 
@@ -48,7 +49,7 @@ class Client:
         self._commands = CommandQueue(self._do, start)
         self._answers = Room()  # for those that wait for the end of a batch
         self._news = asyncio.Event()
-        self._is_idle = self._stops = False
+        self._is_idle = self._stops = self._has_left = False
 
     async def run(self) -> None:
         """Serve the client until it goes or is stopped."""
@@ -58,6 +59,7 @@ class Client:
         try:
             await together(self._write, self._read)
         finally:
+            self._has_left = True
             self._audience.leave(self)
             self.outbox.room.close()
             self._answers.close()
@@ -67,12 +69,6 @@ class Client:
         """Send what there is."""
         if not (self._is_idle and self._send_at_once()):
             self._news.set()
-
-    def answer(self, text: str, version: int | None) -> None:
-        """Send the answer to a command, once the client has been told of a version, if there is state."""
-        self._answers.remove(text)
-        self.outbox.reply(text if version is None else at_version(text, version), version or 0)
-        self.nudge()
 
     def stop(self) -> None:
         """End the connection."""
@@ -121,14 +117,7 @@ class Client:
             while (received := await self._websocket.receive())["type"] != "websocket.disconnect":
                 await asyncio.sleep(0)  # a client that floods the server must not keep the event loop to itself
                 self._handle(received.get("text") or received.get("bytes") or b"")
-                await self._room()
-
-    async def _room(self) -> None:
-        """Wait until there may be more replies, or none can be sent any more."""
-        if not self.outbox.room.is_there:
-            await together(self.outbox.room.wait, self._wire.closing)
-            if self._wire.is_closing:
-                self.outbox.room.close()
+                await self.outbox.room.wait_unless_closing(self._wire)
 
     def _handle(self, text: str | bytes) -> None:
         try:
@@ -149,7 +138,20 @@ class Client:
     async def _do(self, message: CommandMessage) -> None:
         await self.outbox.room.wait()
         await self._answers.wait()
+        unclaimed = self._audience.unclaimed_changes
         answer = await self._perform(self._id, message)
-        waits = answer.follows_changes or self._answers.is_used  # or else it might overtake an earlier one
-        self._answers.add(answer.text)
-        self._audience.answer(self, answer.text, waits=waits)
+        if self._has_left:
+            return
+        if answer.follows_changes or unclaimed != self._audience.unclaimed_changes or self._answers.is_used:
+            self._answers.add(answer.text)
+            self._audience.when_told(partial(self._answer_late, answer.text))
+        else:  # nothing that a batch of somebody else's could hold back, and no earlier answer that waits for one
+            self._audience.once_told(partial(self._answer, answer.text))
+
+    def _answer_late(self, text: str, version: int) -> None:
+        self._answers.remove(text)
+        self._answer(text, version)
+
+    def _answer(self, text: str, version: int = 0) -> None:
+        self.outbox.answer(text, version)
+        self.nudge()

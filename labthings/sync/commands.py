@@ -6,12 +6,14 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import UnionType
 from typing import Any
 
 import pydantic_core
 from pydantic import TypeAdapter, ValidationError
 
 from labthings.exceptions import CommandError, ConfigurationError
+from labthings.types.client_json import validated_strictly
 
 Handler = Callable[..., Any]
 
@@ -38,7 +40,6 @@ class Command:
 
     def __init__(self, name: str, handler: Handler) -> None:
         self.name, self.handler = name, handler
-        self.is_async = inspect.iscoroutinefunction(handler)
         hints = self._hints()
         parameters = inspect.signature(handler).parameters
         if next(iter(parameters), None) == "self":
@@ -56,7 +57,7 @@ class Command:
         :raises CommandError: if the parameters do not fit.
         """
         try:
-            valid = self._adapter.validate_json(pydantic_core.to_json(params), strict=True)
+            valid = validated_strictly(self._adapter, pydantic_core.to_json(params))
         except ValidationError as error:
             raise invalid("invalid_params", f"'{self.name}' cannot be done with these parameters", error) from error
         return {**valid, **dict.fromkeys(self._contexts, context)}
@@ -113,7 +114,8 @@ class Commands:
 
 
 def _is_context(hint: Any) -> bool:
-    return CommandContext in (hint, *typing.get_args(hint))
+    is_union = typing.get_origin(hint) in (typing.Union, UnionType)
+    return hint is CommandContext or (is_union and CommandContext in typing.get_args(hint))
 
 
 def invalid(code: str, what: str, error: ValidationError) -> CommandError:

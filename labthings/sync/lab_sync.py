@@ -55,7 +55,8 @@ class LabSync:
         if path and not path.startswith("/"):
             raise ConfigurationError(f"The path of a LabSync must begin with a slash, as '/sync' does, not {path!r}.")
         self._path, self._most_message_bytes = path.rstrip("/"), most_message_bytes
-        self._guard, self._javascript = Guard(allowed_origins), JavaScript()
+        self._guard = Guard(allowed_origins, "the `allowed_origins` of this LabSync")
+        self._javascript = JavaScript()
         self._commands, self._updaters = Commands(), list[Updater]()
         self._calls, self._workers = LoopCalls(), Workers("labthings sync")
         self._performer = Performer(self._commands, self._lane, self._steady)
@@ -229,8 +230,7 @@ class LabSync:
     def _may_come(self, connection: HTTPConnection) -> bool:
         try:
             self._guard.foreign_origin(connection.scope)
-        except ForbiddenOriginError as error:
-            LOGGER.warning("A WebSocket was refused: %s", error)
+        except ForbiddenOriginError:
             return False
         return True
 

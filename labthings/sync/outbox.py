@@ -8,14 +8,15 @@ from typing import NamedTuple
 
 from labthings.state import Snapshot
 from labthings.state.patch_log import PatchLog
-from labthings.sync.messages import snapshot_text
-from labthings.sync.room import Room
+from labthings.sync.messages import at_version, snapshot_text
 from labthings.sync.streams import Stream
+from labthings.websockets.room import Room
 
 
 class _Reply(NamedTuple):
     text: str
     version: int
+    says_version: bool
 
 
 class Outbox:
@@ -36,10 +37,13 @@ class Outbox:
         self.room = Room()
         """For replies that are not sent yet."""
 
-    def reply(self, text: str, version: int = 0) -> None:
-        """Send a reply, once the client has been told of a version."""
-        self._replies.append(_Reply(text, version))
-        self.room.add(text)
+    def reply(self, text: str) -> None:
+        """Send a reply."""
+        self._reply(_Reply(text, 0, says_version=False))
+
+    def answer(self, text: str, version: int) -> None:
+        """Send the answer to a command, once the client has been told of a version; it says of which it has."""
+        self._reply(_Reply(text, version, says_version=True))
 
     def resync(self) -> None:
         """Tell the client the state again."""
@@ -62,7 +66,9 @@ class Outbox:
         while self._replies and self._replies[0].version <= (self._version or 0):
             reply = self._replies.popleft()
             self.room.remove(reply.text)
-            yield reply.text
+            yield (
+                reply.text if self._version is None or not reply.says_version else at_version(reply.text, self._version)
+            )
 
     def frames(self) -> Iterator[str | bytes]:
         """What there is to send of streams."""
@@ -71,6 +77,10 @@ class Outbox:
             message, self._positions[stream] = stream.since(self._positions.get(stream))
             if message is not None:
                 yield message
+
+    def _reply(self, reply: _Reply) -> None:
+        self._replies.append(reply)
+        self.room.add(reply.text)
 
     def _changes(self) -> Iterator[str]:
         newest = self._log.version

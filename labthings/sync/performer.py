@@ -43,7 +43,7 @@ class Performer:
         self, commands: Commands, new_lane: Callable[[str], Lane], steady: Callable[[], AbstractContextManager[object]]
     ) -> None:
         self._commands, self._new_lane, self._steady = commands, new_lane, steady
-        self._lanes: dict[Handler, Lane] = {}
+        self._lanes: dict[int, Lane] = {}
 
     async def perform(self, client_id: str, message: CommandMessage) -> Answer:
         """Do a command, and give the answer to it."""
@@ -84,9 +84,10 @@ class Performer:
             return await self.call(command.handler, **arguments)
 
     def _lane(self, function: Handler) -> Lane:
-        if function not in self._lanes:
-            self._lanes[function] = self._new_lane(getattr(function, "__name__", repr(function)))
-        return self._lanes[function]
+        key = id(function)  # not every function can be a key, and those that are called here stay
+        if key not in self._lanes:
+            self._lanes[key] = self._new_lane(getattr(function, "__name__", repr(function)))
+        return self._lanes[key]
 
 
 def _as_command_error(name: str, error: Exception) -> CommandError:

@@ -23,6 +23,8 @@ class SharedDocument(Document[ReactiveModel]):
     def __init__(self, model: ReactiveModel, calls: LoopCalls) -> None:
         self._calls, self._is_due = calls, False
         self._pacer = Pacer(calls, REST)
+        self.unclaimed_changes = 0
+        """How many changes have been begun of which it is not known whether a command has made them."""
         super().__init__(model, schedule_flush=self._pacer.call_soon)
 
     def begin(self) -> None:
@@ -32,7 +34,8 @@ class SharedDocument(Document[ReactiveModel]):
         self.flush()
 
     def find_origin(self) -> Mapping[str, Any] | None:
-        note_change()
+        if not note_change():
+            self.unclaimed_changes += 1
         return super().find_origin()
 
     def changed(self) -> None:

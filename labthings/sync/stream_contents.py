@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sized
 from itertools import islice
 from typing import Any, Protocol
 
@@ -97,8 +97,9 @@ class FloatContents:
     def _bytes(self, values: Iterable[Any]) -> bytes:
         import numpy as np
 
+        given = values if hasattr(values, "__array__") else list(listed(values))
         try:
-            array = np.asarray(values if hasattr(values, "__array__") else list(_listed(values)))
+            array = np.asarray(given)
             if array.size and array.dtype.kind not in "biuf":
                 raise TypeError(f"{array.dtype} is no type of real numbers")
         except (TypeError, ValueError) as error:
@@ -114,18 +115,18 @@ class FloatContents:
 
 def _plain(values: Iterable[Any]) -> Iterable[Any]:
     """The same, with an array's numbers as Python's."""
-    listed: Iterable[Any] = values.tolist() if hasattr(values, "tolist") else values
-    return _listed(listed)
+    return listed(values.tolist() if hasattr(values, "tolist") else values)
 
 
-def _listed(values: Iterable[Any]) -> Iterable[Any]:
-    """The same, unless it is one item by itself.
+def listed(values: Iterable[Any]) -> Collection[Any]:
+    """The same, as something that has a length.
 
-    :raises InvalidValueError: if it is.
+    :raises InvalidValueError: if it is one item by itself.
     """
-    if isinstance(values, str | bytes | bytearray | Mapping):
+    is_one = isinstance(values, str | bytes | bytearray | Mapping) or getattr(values, "ndim", 1) == 0
+    if is_one or not isinstance(values, Iterable):
         raise InvalidValueError(f"A stream takes a list of items, as in `append([item])`, not {values!r:.100}.")
-    return values
+    return values if isinstance(values, Sized) else list(values)  # type: ignore[return-value]
 
 
 def _json(value: Any) -> str:

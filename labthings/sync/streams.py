@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Coroutine, Generator, Iterable, Sized
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from typing import Any, Literal, NamedTuple
 
 from labthings.exceptions import ConfigurationError, InvalidValueError, StateError
-from labthings.sync.stream_contents import FloatContents, JsonContents
+from labthings.sync.stream_contents import FloatContents, JsonContents, listed
 
 Mode = Literal["append", "replace"]
 DType = Literal["float32", "float64", "json"]
@@ -97,7 +97,7 @@ class Stream:
 
         :raises InvalidValueError: if they are not of the stream's type, or more than its capacity.
         """
-        taken = values if isinstance(values, Sized) else list(values)
+        taken = listed(values)
         if len(taken) > self.capacity:
             raise InvalidValueError(f"The stream '{self.name}' has room for {self.capacity} items, not {len(taken)}.")
         with self._lock:

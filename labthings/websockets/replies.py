@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 
 from labthings.inbox import Inbox
 from labthings.messages import Reply
-
-MOST_REPLIES = 64
-MOST_CHARACTERS = 2**22
+from labthings.websockets.room import Room
 
 
 class Replies:
@@ -22,10 +19,8 @@ class Replies:
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
-        self._number = self._characters = 0
         self._is_closed = False
-        self._has_room = asyncio.Event()
-        self._has_room.set()
+        self.room = Room()
 
     def send(self, text: str) -> None:
         """Send a reply after everything that the client was sent before."""
@@ -37,31 +32,14 @@ class Replies:
 
     def sent(self, reply: Reply) -> None:
         """Note that a reply has been sent."""
-        self._count(-1, -len(reply.text))
-
-    @property
-    def has_room(self) -> bool:
-        """Whether there may be more."""
-        return self._has_room.is_set()
-
-    async def room(self) -> None:
-        """Wait until few enough replies are unsent, by number and by size, that there may be more."""
-        await self._has_room.wait()
+        self.room.remove(reply.text)
 
     def close(self) -> None:
         """Send no more, as the client has gone, and keep nobody waiting for room."""
         self._is_closed = True
-        self._has_room.set()
+        self.room.close()
 
     def _reply(self, reply: Reply) -> None:
         if not self._is_closed:
             self._inbox.reply(reply)
-            self._count(1, len(reply.text))
-
-    def _count(self, number: int, characters: int) -> None:
-        self._number += number
-        self._characters += characters
-        if self._is_closed or (self._number < MOST_REPLIES and self._characters < MOST_CHARACTERS):
-            self._has_room.set()
-        else:
-            self._has_room.clear()
+            self.room.add(reply.text)

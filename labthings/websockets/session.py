@@ -124,14 +124,7 @@ class Session:
             await asyncio.sleep(0)  # a client that floods the server must not keep the event loop to itself
             await self._handle(received.get("text") or received.get("bytes") or b"")
             await self._turns.room()
-            await self._room()
-
-    async def _room(self) -> None:
-        """Wait until there may be more replies, or none can be sent any more."""
-        if not self._replies.has_room:
-            await together(self._replies.room, self._wire.closing)
-            if self._wire.is_closing:
-                self._replies.close()
+            await self._replies.room.wait_unless_closing(self._wire)
 
     async def _received(self) -> Mapping[str, Any]:
         try:
@@ -151,7 +144,7 @@ class Session:
             return
         for reply in self._observe(message):
             self._replies.send(reply)
-            await self._room()
+            await self._replies.room.wait_unless_closing(self._wire)
 
     def _check_size(self, text: str | bytes) -> None:
         """
@@ -202,7 +195,7 @@ class Session:
             self._refuse(message, thing_id, error)
 
     async def _perform(self, request: Request) -> None:
-        await self._room()
+        await self._replies.room.wait_unless_closing(self._wire)
         try:
             for text in await self._operations.perform(request):
                 self._replies.send(text)

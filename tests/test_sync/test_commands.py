@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -14,7 +15,8 @@ import pytest
 from pydantic import BaseModel, Field
 
 from labthings.exceptions import ConfigurationError
-from labthings.sync import CommandContext, CommandError, LabSync, lab_sync, room
+from labthings.sync import CommandContext, CommandError, LabSync, lab_sync
+from labthings.websockets import room
 
 Share = Callable[..., Any]
 
@@ -147,6 +149,48 @@ def test_the_answer_to_a_command_that_changes_nothing_waits_for_no_batch(share: 
     assert [(each["requestId"], each["version"]) for each in answers] == [("1", 2), ("2", 2)]
 
 
+def test_nor_does_what_follows_at_once(share: Share) -> None:
+    shared, go = share(), threading.Event()
+    shared.sync.command(name="slow")(lambda: go.wait(10))
+    shared.start()
+    websocket = shared.connect()
+    with shared.sync.batch():
+        send(websocket, "slow", 1)
+        send(websocket, "unknown", 2)
+        go.set()
+        answers = [websocket.receive_json() for _ in range(2)]
+    assert [(each["requestId"], each["version"]) for each in answers] == [(1, 0), (2, 0)]
+
+
+def test_what_a_thread_of_the_commands_changes_is_told_before_the_answer(share: Share) -> None:
+    shared = share()
+
+    @shared.sync.command  # type: ignore[untyped-decorator]
+    async def change() -> None:
+        await asyncio.get_running_loop().run_in_executor(None, shared.state.items.append, 1)
+
+    shared.start()
+    websocket, other = shared.connect(), shared.connect()
+    with shared.sync.batch():
+        send(websocket, "change")
+        while not shared.state.items:
+            other.send_json({"type": "ping"})
+            other.receive_json()
+        websocket.send_json({"type": "resync"})
+        assert websocket.receive_json()["type"] == "snapshot"
+    assert told(websocket, "command_ack") == ["patch", "command_ack"]
+
+
+def test_an_answer_tells_the_version_that_the_client_has(share: Share) -> None:
+    shared = share()
+    shared.sync.command(name="look")(lambda: shared.state.bias)
+    for number in range(1, 3):
+        shared.state.bias = number
+    shared.start()
+    websocket = shared.connect()
+    assert ask(websocket, "look")["version"] == websocket.snapshot["version"] == 2
+
+
 def test_what_is_refused_or_asked_waits_for_no_batch(share: Share) -> None:
     shared = share()
     shared.start()
@@ -267,6 +311,7 @@ def test_parameters_are_validated(share: Share) -> None:
         "2026-01-02T03:04:05",
         2,
     ]
+    assert ask(websocket, "move", position={"x": 3.0})["result"][0] == {"x": 3, "y": 0}
     for wrong in ({"x": "3"}, {"x": True}, {"x": 3.5}, {"x": None}):
         assert ask(websocket, "move", position=wrong)["code"] == "invalid_params"
     refusal = ask(websocket, "move", position={"x": "far"}, speed=-1, tilt=2)
@@ -372,6 +417,26 @@ def test_a_result_may_be_of_numpy(share: Share) -> None:
     shared.sync.command(name="give")(lambda: [np.float32(0.5), np.int64(2), np.bool_(True), {"a": np.arange(2)}])
     shared.start()
     assert ask(shared.connect(), "give")["result"] == [0.5, 2, True, {"a": [0, 1]}]
+
+
+def test_a_detail_of_an_error_takes_no_other_members_place() -> None:
+    with pytest.raises(TypeError, match="can be called 'version'"):
+        CommandError("conflict", "No.", version=7)
+
+
+@dataclass
+class Pump:
+    litres: int
+
+    def __call__(self) -> int:
+        return self.litres
+
+
+def test_whatever_can_be_called_can_be_a_command(share: Share) -> None:
+    shared = share()
+    shared.sync.command(name="pump")(Pump(3))
+    shared.start()
+    assert ask(shared.connect(), "pump")["result"] == 3
 
 
 def test_who_asks_may_be_optional(share: Share) -> None:

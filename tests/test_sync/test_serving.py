@@ -75,7 +75,8 @@ def test_pages_of_other_sites_are_refused(share: Share, caplog: pytest.LogCaptur
         client.websocket_connect("/sync/ws", headers={"origin": "http://evil.example"}),
     ):
         pass
-    assert "Web pages of http://evil.example may not use this server" in caplog.text
+    assert "A web page of 'http://evil.example' was refused '/sync/ws'" in caplog.text
+    assert "add the site to the `allowed_origins` of this LabSync" in caplog.text
     for allowed in ("http://panel.local", "http://testserver"):
         with client.websocket_connect("/sync/ws", headers={"origin": allowed}) as websocket:
             assert websocket.receive_json()["type"] == "snapshot"

@@ -121,11 +121,12 @@ def test_what_does_not_fit_leaves_a_stream_as_it_was() -> None:
     for change in (log.append, log.replace):
         with pytest.raises(InvalidValueError, match="cannot be made JSON"):
             change([1, object()])
-        for item in ({"a": 1}, "hello", b"hello"):
+        for item in ({"a": 1}, "hello", b"hello", 5, np.float64(3), np.array(3)):
             with pytest.raises(InvalidValueError, match=r"takes a list of items, as in `append\(\[item\]\)`"):
                 change(item)
-    with pytest.raises(InvalidValueError, match="takes a list of items"):
-        numbers.append(b"12345678")
+    for item in (b"12345678", {"a": 1}):
+        with pytest.raises(InvalidValueError, match=r"^A stream takes a list of items"):
+            numbers.append(item)
     assert numbers.sequence == log.sequence == 0
 
 

@@ -9,8 +9,8 @@ from pydantic import Field
 
 import labthings as lt
 from labthings.server.serving import uvicorn_config
-from labthings.websockets.replies import MOST_REPLIES
 from labthings.websockets.requests import LONGEST_CORRELATION_ID
+from labthings.websockets.room import MOST_TEXTS
 from labthings.websockets.turns import MOST_TASKS
 from tests.test_websockets.asking import ask, error_of, send
 from tests.test_websockets.stage import Stage
@@ -235,7 +235,7 @@ def test_a_client_that_reads_no_replies_is_read_no_further(client, websocket, me
         ask(websocket, "readproperty", name="computed")  # which others can, meanwhile
         settled = settled + 1 if greedy.asked == before else 0
         before = greedy.asked
-    assert MOST_REPLIES <= greedy.asked <= MOST_REPLIES + MOST_TASKS + 3
+    assert MOST_TEXTS <= greedy.asked <= MOST_TEXTS + MOST_TASKS + 3
     client.portal.call(greedy.takes.set)
     running.result(20)
     assert len(greedy.taken) == 399

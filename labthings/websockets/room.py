@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import asyncio
 
+from labthings.websockets.together import together
+from labthings.websockets.wire import Wire
+
 MOST_TEXTS = 64
 MOST_CHARACTERS = 2**22
 
 
 class Room:
-    """Counts texts, and has those wait who would add to them while there are many. For the event loop's thread."""
+    """Counts the texts that a client has not been sent, and has those wait who would add to them while there are many.
+
+    For the event loop's thread only.
+    """
 
     def __init__(self) -> None:
         self._texts = self._characters = 0
         self._is_closed = False
         self._has_some = asyncio.Event()
         self._has_some.set()
+
+    @property
+    def is_used(self) -> bool:
+        """Whether there are any texts."""
+        return self._texts > 0
 
     def add(self, text: str) -> None:
         """Count a text."""
@@ -25,19 +36,16 @@ class Room:
         """Count a text no more."""
         self._count(-1, -len(text))
 
-    @property
-    def is_there(self) -> bool:
-        """Whether there is room for one more."""
-        return self._has_some.is_set()
-
-    @property
-    def is_used(self) -> bool:
-        """Whether there are any."""
-        return self._texts > 0
-
     async def wait(self) -> None:
         """Wait until there is room for one more."""
         await self._has_some.wait()
+
+    async def wait_unless_closing(self, wire: Wire) -> None:
+        """Wait until there is room for one more, or none can be sent any more."""
+        if not self._has_some.is_set():
+            await together(self.wait, wire.closing)
+            if wire.is_closing:
+                self.close()
 
     def close(self) -> None:
         """Keep nobody waiting."""
