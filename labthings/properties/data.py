@@ -99,7 +99,7 @@ class DataProperty(BaseProperty[Owner, Value]):
         return document  # type: ignore[no-any-return]
 
     def validated(self, value: Any, obj: Host | None = None) -> Any:
-        if type(value) is not dict or not self.is_live:
+        if not self.is_live or not isinstance(value, Mapping):
             return super().validated(value, obj)
         try:
             return model_of_data(value, self.value_type, self._name_in(obj))
@@ -115,7 +115,7 @@ class DataProperty(BaseProperty[Owner, Value]):
         if not self.is_live:
             return super().validated_saved(document, obj)
         try:
-            return validated(model_of(self.value_type), document)
+            return validated(model_of(self.value_type), document, name=f"'{self._name_in(obj)}'")
         except ValidationError as error:
             raise invalid_value(self._name_in(obj), error) from error
 

@@ -57,7 +57,7 @@ def readable_values(document: bytes, value_types: Mapping[str, Any], thing: str)
     return to_json({**values, **read}, inf_nan_mode="constants")
 
 
-def model_of_data(data: dict[str, Any], value_type: Any, name: str) -> ReactiveModel:
+def model_of_data(data: Mapping[str, Any], value_type: Any, name: str) -> ReactiveModel:
     """What the Thing's own code gives as plain data, as the model.
 
     :param name: the property, for the error's message.

@@ -9,7 +9,8 @@ from labthings.exceptions import InvalidValueError, UnserialisableTypeError
 from labthings.properties.base import BaseProperty
 from labthings.properties.data import DataProperty
 from labthings.properties.functional import FunctionalProperty
-from labthings.properties.saving import check_saved, is_kept, saved_document, to_saved
+from labthings.properties.saved_types import check_saved
+from labthings.properties.saving import is_kept, saved_document, to_saved
 
 
 class BaseSetting(BaseProperty[Owner, Value]):
@@ -40,7 +41,7 @@ class DataSetting(DataProperty[Owner, Value], BaseSetting[Owner, Value]):
             read = self.validated_saved(saved_document(saved))
         except InvalidValueError as error:
             raise UnserialisableTypeError(f"{self._misread(default, saved)} {error}") from error
-        if not is_kept(saved, to_saved(self.adapter.core_schema, read)) and read != default:
+        if not is_kept(saved, to_saved(self.adapter.core_schema, read)) and _differ(read, default):
             raise UnserialisableTypeError(f"{self._misread(default, saved)} That is {read!r}.")
 
     def _misread(self, default: Any, saved: Any) -> str:
@@ -81,3 +82,10 @@ class FunctionalSetting(FunctionalProperty[Owner, Value], BaseSetting[Owner, Val
     async def _store_and_save(self, obj: Owner, stored: Any) -> None:
         await stored
         obj._thing_server_interface.setting_changed(self.name)
+
+
+def _differ(value: Any, other: Any) -> bool:
+    try:
+        return bool(value != other)
+    except ValueError:  # of arrays it is not told whether they are the same
+        return True

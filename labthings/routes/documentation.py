@@ -15,7 +15,7 @@ from labthings.events import Event
 from labthings.outputs.mjpeg_stream import MJPEGStreamInfo
 from labthings.properties import PropertyInfo
 from labthings.routes.served_thing import ServedThing, ServedThings
-from labthings.thing_description.described import known
+from labthings.thing_description.described import ANYTHING, known
 from labthings.types.media_types import FORMS, JSON_PATCH
 
 
@@ -140,7 +140,7 @@ def documented(server: ServedThings) -> FastAPI:
 
 
 def _add_property(app: FastAPI, served: ServedThing, info: PropertyInfo) -> None:
-    kind: Any = known(lambda: info.adapter and info.descriptor.constrained_type, Any)
+    kind = _type_of(lambda: info.adapter, lambda: info.descriptor.constrained_type)
     add = _Adder(app, served.path + info.name, served.name, info.name, info.title, info.description)
     octets = {media_type: {"schema": OCTETS_SCHEMA} for media_type in FORMS[info.kind]}
     content = {**octets, **(SERVER_SENT_EVENTS if info.is_observable else {})}
@@ -166,10 +166,15 @@ def _add_property(app: FastAPI, served: ServedThing, info: PropertyInfo) -> None
         _add_long_poll(app, served, info, kind, "change")
 
 
+def _type_of(adapter: Callable[[], Any], annotated: Callable[[], Any]) -> Any:
+    """The annotated type; any, if nothing can be made of it that validates values."""
+    return Any if known(adapter, ANYTHING) is ANYTHING else annotated()
+
+
 def _add_action(app: FastAPI, served: ServedThing, info: ActionInfo) -> None:
     add = _Adder(app, served.path + info.name, served.name, info.name, info.title, info.description)
     arguments: dict[str, Any] = {"prefer": Wait}
-    kind: Any = known(lambda: info.input_adapter and info.descriptor.input_type, Any)
+    kind = _type_of(lambda: info.input_adapter, lambda: info.descriptor.input_type)
     if kind is not None:
         arguments["arguments"] = Annotated[kind, Body()]
     add("POST", _function(returns=InvocationDocument, **arguments), "invoke", status_code=201)
@@ -182,7 +187,7 @@ def _add_event(app: FastAPI, served: ServedThing, info: Event[Any]) -> None:
     answer = {"description": info.title, "content": SERVER_SENT_EVENTS}
     function = _function(last_event_id=LastEventId)
     add("GET", function, "subscribe", responses={200: answer}, response_class=Response)
-    _add_long_poll(app, served, info, known(lambda: info.adapter and info.value_type, Any), "event")
+    _add_long_poll(app, served, info, _type_of(lambda: info.adapter, lambda: info.value_type), "event")
 
 
 def _add_long_poll(

@@ -85,9 +85,9 @@ class HostedThing:
             self.thing = thing
 
     def tell_of_faults(self) -> None:
-        """Log which of its affordances cannot be used, since something that they mention is not defined."""
+        """Log what is wrong with its affordances, now that all that they mention should be defined."""
         for name, error in faults_of(self.cls).items():
-            self.logger.error("'%s.%s' does not work. %s: %s", self.name, name, type(error).__name__, error)
+            self.logger.error("Something is wrong with '%s.%s'. %s: %s", self.name, name, type(error).__name__, error)
 
     def connect(self, candidates: Mapping[str, Thing]) -> None:
         """Fill the Thing's slots.

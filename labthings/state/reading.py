@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import pydantic_core
@@ -17,11 +18,12 @@ Model = TypeVar("Model", bound=BaseModel)
 LOGGER = logging.getLogger(__name__)
 
 
-def validated(cls: type[Model], data: Any, strict: bool | None = None) -> Model:
+def validated(cls: type[Model], data: Any, strict: bool | None = None, name: str = "Live state") -> Model:
     """A new model of some data. What is no field is passed over, and the log says so; if it is strict, it is refused.
 
     :param data: plain data, by the names that fields have in JSON, or their own; JSON; or a model of the same class.
     :param strict: whether JSON must be of the right type: ``"1"`` is no number.
+    :param name: what the log calls it.
     :raises pydantic.ValidationError: if it is not valid.
     """
     if isinstance(data, BaseModel):
@@ -29,9 +31,9 @@ def validated(cls: type[Model], data: Any, strict: bool | None = None) -> Model:
             raise StateError(f"A {type(data).__name__} cannot be loaded where there is a {cls.__name__}.")
         return data.model_copy()
     if not isinstance(data, bytes | str):
-        return cls.model_validate(_readable_of_any(data, cls), by_alias=True, by_name=True)
+        return cls.model_validate(_readable_of_any(data, cls, name), by_alias=True, by_name=True)
     read = pydantic_core.from_json(data)
-    plain = readable(read, cls, refuse_unknown=True) if strict else _readable_of_any(read, cls)
+    plain = readable(read, cls, refuse_unknown=True) if strict else _readable_of_any(read, cls, name)
     document = pydantic_core.to_json(plain, inf_nan_mode="constants")
     return cls.model_validate_json(document, by_alias=True, by_name=True, strict=strict)
 
@@ -45,15 +47,15 @@ def readable(data: Any, cls: type, *, refuse_unknown: bool = False) -> Any:
         it.
     :raises UnknownFieldError: if there is such a thing, and it is one.
     """
-    return _Reader(refuse_unknown).value(data, shape_of(cls), ()) if isinstance(data, dict) else data
+    return _Reader(refuse_unknown).value(data, shape_of(cls), ()) if isinstance(data, Mapping) else data
 
 
-def _readable_of_any(data: Any, cls: type) -> Any:
+def _readable_of_any(data: Any, cls: type, name: str) -> Any:
     """The same, without what is no field."""
     try:
         return readable(data, cls, refuse_unknown=True)
     except UnknownFieldError as error:
-        LOGGER.warning("Live state is loaded without what is unknown in the data. %s", error)
+        LOGGER.warning("%s is loaded without what is unknown in the data. %s", name, error)
         return readable(data, cls)
 
 
@@ -61,7 +63,7 @@ class _Reader:
     def __init__(self, refuse_unknown: bool) -> None:
         self._refuse_unknown = refuse_unknown
 
-    def value(self, data: dict[str, Any], shape: ModelShape, place: tuple[Any, ...]) -> dict[str, Any]:
+    def value(self, data: Mapping[str, Any], shape: ModelShape, place: tuple[Any, ...]) -> dict[str, Any]:
         names = {told.name: name for name, told in shape.json_names.items()}
         found: dict[str, Any] = {}
         for key, value in data.items():
@@ -77,10 +79,10 @@ class _Reader:
     def _field(self, value: Any, shape: Shape, place: tuple[Any, ...]) -> Any:
         if value is None and shape.is_float and not shape.is_nullable:
             return math.nan  # since JSON has no word for it
-        if type(value) is dict and shape.models:
+        if isinstance(value, Mapping) and shape.models:
             model = max((shape_of(cls) for cls in shape.models), key=lambda each: _fit(value, each))
             return self.value(value, model, place)
-        if type(value) is dict and shape.dicts:
+        if isinstance(value, Mapping) and shape.dicts:
             item: Any = shape.dicts.item
             return {key: self._field(each, item, (*place, key)) for key, each in value.items()}
         if type(value) is list and shape.lists:
@@ -89,7 +91,7 @@ class _Reader:
         return value
 
 
-def _fit(data: dict[str, Any], shape: ModelShape) -> tuple[bool, int]:
+def _fit(data: Mapping[str, Any], shape: ModelShape) -> tuple[bool, int]:
     """Whether the data may be of a model, as its literals say, and how many of its fields are there."""
     names = shape.json_names
     told = ((data.get(names[name].name, data.get(name)), words) for name, words in shape.words.items())

@@ -62,7 +62,12 @@ def parts_of(
 
     :param wanted: says of a part whether to look at it, and at what is in it.
     """
-    waiting: list[Any] = [adapter.core_schema]
+    return parts_within(adapter.core_schema, wanted)
+
+
+def parts_within(schema: Any, wanted: Callable[[Mapping[str, Any]], bool]) -> Iterator[Mapping[str, Any]]:
+    """The same, of a part of a schema."""
+    waiting: list[Any] = [schema]
     seen: set[int] = set()
     while waiting:
         part = waiting.pop()

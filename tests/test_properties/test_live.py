@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import pytest
@@ -152,12 +154,13 @@ Checked_ = Annotated[State, AfterValidator(lambda state: state)]
 
 
 def test_a_field_that_does_not_exist_is_refused_from_clients_and_passed_over_in_files(
-    client_of: Callable[..., Any], tmp_path: Path, refused: Callable[..., Any]
+    client_of: Callable[..., Any], tmp_path: Path, refused: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "settings" / "thing" / "Settings-Supply.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps({"calibration": {"gain": 3, "removed_long_ago": 1, "channels": [{"bais": 2}]}}))
     client = client_of(Supply)
+    assert "'thing.calibration' is loaded without what is unknown in the data." in caplog.text
     assert client.get("/thing/calibration").json()["gain"] == 3
     wrong = {"gain": 4, "chanels": []}
     told = "A Calibration has no field 'chanels'. Did you mean 'channels'?"
@@ -173,7 +176,8 @@ def test_a_field_that_does_not_exist_is_refused_from_clients_and_passed_over_in_
 def test_nor_can_the_things_own_code_set_what_is_no_field(serve: Callable[..., Any]) -> None:
     supply = serve({"supply": Supply})[0].things["supply"]
     supply.state = {"channels": [{"bias": 2}]}
-    for wrong in ({"nope": 1}, {"channels": [{"bais": 1}]}, {"channels": 1}):
+    others = (OrderedDict(nope=1), MappingProxyType({"nope": 1}), {"channels": [OrderedDict(bais=1)]})
+    for wrong in ({"nope": 1}, {"channels": [{"bais": 1}]}, {"channels": 1}, *others):
         with pytest.raises(InvalidValueError, match=r"supply\.state: "):
             supply.state = wrong
     assert supply.state.channels[0].bias == 2

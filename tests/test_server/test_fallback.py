@@ -142,7 +142,7 @@ def test_each_fault_of_the_configuration_is_shown_with_its_keys() -> None:
         "config.json cannot be used.",
         "things.stage, things.camera.args[0]",
         "There is no module 'lab'.",
-        "Correct what config.json says",
+        "Correct the configuration, or the code that it names.",
         "labthings-server check -c config.json",
         "One.\nTwo.",
         "0.0.0.0:5000",

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 import labthings as lt
 from labthings.thing_description import validate_thing_description
@@ -41,11 +41,19 @@ def client(client_of: Any) -> Any:
     return client_of({"stage": Stage, "lamp": Lamp})
 
 
-def test_the_server_says_what_does_not_work(client: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_server_says_what_is_wrong(client: Any, caplog: pytest.LogCaptureFixture) -> None:
     names = ["x", "part", "told", "reading", "move", "page"]
     logged = [each.getMessage() for each in caplog.get_records("setup") if each.name == "labthings.things.stage"]
-    assert [each.partition(" ")[0] for each in logged] == [f"'stage.{name}'" for name in names]
-    assert all("does not work" in each and "name 'Number' is not defined" in each for each in logged)
+    assert [each.partition(". ")[0] for each in logged] == [f"Something is wrong with 'stage.{name}'" for name in names]
+    assert all("name 'Number' is not defined" in each for each in logged)
+
+
+def test_nor_is_it_said_to_be_undefined_when_it_is_defined_later_and_refused(
+    client_of: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    client_of(Safe)
+    (told,) = [each.getMessage() for each in caplog.records if each.name == "labthings.things.thing"]
+    assert told.startswith("Something is wrong with 'thing.key'. UnserialisableTypeError: ")
 
 
 def test_the_rest_of_the_thing_works(client: Any, refused: Any) -> None:
@@ -87,3 +95,10 @@ class Early(lt.Thing):
     @lt.property
     def part(self) -> Part:
         return Part.model_validate({"later": {"volts": 3}})
+
+
+class Safe(lt.Thing):
+    key: "Secret" = lt.setting(default="")  # type: ignore[assignment]
+
+
+Secret = SecretStr

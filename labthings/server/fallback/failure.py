@@ -93,8 +93,7 @@ class Failure:
     def steps(self) -> list[Step]:
         """What to do about it."""
         if self.is_in_configuration:
-            source = self.source.replace("The ", "the ", 1) if self.source.startswith("The ") else self.source
-            correct = Step(f"Correct what {source} says, or the code that it names.")
+            correct = Step("Correct the configuration, or the code that it names.")
             return [correct, Step("Check it:", self._check_command)]
         return [
             Step("Look at the traceback below: begin with the last line of your own code that it names."),
