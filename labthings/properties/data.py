@@ -20,6 +20,16 @@ from labthings.state import ReactiveModel, document_of
 from labthings.state.reading import validated
 
 
+class _FalseUntilKnown(cached_property[bool]):
+    """Whether something is so, found out once; or not, while a name that it depends on is not defined yet."""
+
+    def __get__(self, obj: Any, owner: type | None = None) -> Any:
+        try:
+            return super().__get__(obj, owner)
+        except NameError:
+            return False
+
+
 class DataProperty(BaseProperty[Owner, Value]):
     """A property that holds a value, which observers are told of when it is set.
 
@@ -81,30 +91,15 @@ class DataProperty(BaseProperty[Owner, Value]):
     def is_resettable(self) -> bool:  # type: ignore[override]
         return not self.readonly
 
-    @property
+    @_FalseUntilKnown
     def is_live(self) -> bool:
-        """Whether it is live state."""
-        try:
-            return self._has_live_type
-        except NameError:  # it cannot be looked up yet, so nothing but its default's own class is known of it
-            return False
-
-    @cached_property
-    def _has_live_type(self) -> bool:
+        """Whether it is live state. As long as its type cannot be looked up, nobody knows."""
         return is_live_type(self.value_type)
 
     def document(self, obj: Owner) -> PropertyDocument:
         """The live state."""
         document: Any = document_of(self.__get__(obj))
         return document  # type: ignore[no-any-return]
-
-    def validated(self, value: Any, obj: Host | None = None) -> Any:
-        if not self.is_live or not isinstance(value, Mapping):
-            return super().validated(value, obj)
-        try:
-            return model_of_data(value, self.value_type, self._name_in(obj))
-        except ValidationError as error:
-            raise invalid_value(self._name_in(obj), error) from error
 
     def validated_json(self, body: bytes, obj: Host | None = None) -> Any:
         if self.is_live:
@@ -144,7 +139,7 @@ class DataProperty(BaseProperty[Owner, Value]):
 
     def __set__(self, obj: Owner, value: Value) -> None:
         if obj._validate_properties_on_set:
-            value = self.validated(value, obj)
+            value = (self._validated_live if self.is_live else self.validated)(value, obj)
         if obj._thing_server_interface.global_lock is None:  # the usual case, in little time
             self.store(obj, value)
         else:
@@ -153,13 +148,21 @@ class DataProperty(BaseProperty[Owner, Value]):
 
     def store(self, obj: Owner, value: Any) -> None:
         if self.is_live:
-            self.document(obj).replace(self.validated(value, obj))
+            self.document(obj).replace(self._validated_live(value, obj))
             return
         name, interface = self._name, obj._thing_server_interface
         with interface.property_lock:  # so that what is published last is what is stored
             obj.__dict__[name] = value  # type: ignore[index]
             if interface.is_observed(name):  # type: ignore[arg-type]
                 interface.publish_property(name, value, self._to_json(obj))  # type: ignore[arg-type]
+
+    def _validated_live(self, value: Any, obj: Owner) -> Any:
+        if not isinstance(value, Mapping):
+            return self.validated(value, obj)
+        try:
+            return model_of_data(value, self.value_type, self._name_in(obj))
+        except ValidationError as error:
+            raise invalid_value(self._name_in(obj), error) from error
 
     def notify(self, obj: Owner) -> None:
         interface = obj._thing_server_interface
