@@ -43,11 +43,6 @@ class Pacer:
             except ServerNotRunningError:
                 self._run_without_rest()
 
-    def begin(self) -> None:
-        """Begin anew, in an event loop, without what was left for one that has ended."""
-        with self._lock:
-            self._function, self._is_resting = None, False
-
     def _run(self) -> None:
         function = self._take()
         if function is None:

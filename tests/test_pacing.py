@@ -127,7 +127,6 @@ def test_it_begins_anew_after_an_event_loop_that_has_died() -> None:
 
     async def main() -> None:
         calls.attach(asyncio.get_running_loop())
-        pacer.begin()
         pacer.call_soon(lambda: done.append(2))
         await asyncio.sleep(0)
         assert done == [2]

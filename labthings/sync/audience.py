@@ -90,13 +90,6 @@ class Audience:
         """The state, if there is one yet."""
         return None if self.document is None else self.document.snapshot()
 
-    def begin(self) -> None:
-        """Begin anew, in an event loop."""
-        self._pacer.begin()
-        self._changed.clear()  # after that, or else a stream that changes in between would never be told of
-        if self.document is not None:
-            self.document.begin()
-
     def join(self, client: Listener) -> None:
         """Tell a client everything, and what happens from now on."""
         for stream in tuple(self.streams.values()):

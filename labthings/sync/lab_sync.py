@@ -61,7 +61,7 @@ class LabSync:
         self._calls, self._workers = LoopCalls(), Workers("labthings sync")
         self._performer = Performer(self._commands, self._lane, self._steady)
         self._audience = Audience(self._calls)
-        self._presence = Presence(self._calls, self._audience.begin, self._ended)
+        self._presence = Presence(self._calls, self._ended)
         self._tasks: set[asyncio.Task[None]] = set()
         self._lives = False
 

@@ -13,12 +13,11 @@ from labthings.workers import LoopCalls
 class Presence:
     """Keeps the way to the event loop open as long as somebody is in it.
 
-    :param begun: is called when there is one.
     :param ended: is called when there is none any more.
     """
 
-    def __init__(self, calls: LoopCalls, begun: Callable[[], object], ended: Callable[[], object]) -> None:
-        self._calls, self._begun, self._ended = calls, begun, ended
+    def __init__(self, calls: LoopCalls, ended: Callable[[], object]) -> None:
+        self._calls, self._ended = calls, ended
         self._count = 0
 
     @contextmanager
@@ -39,7 +38,6 @@ class Presence:
             raise StateError("A LabSync is for one event loop at a time. In tests: `with TestClient(app) as client`.")
         if not self._count:
             self._calls.attach(loop)
-            self._begun()
         self._count += 1
 
     def leave(self) -> None:

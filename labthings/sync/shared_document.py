@@ -27,12 +27,6 @@ class SharedDocument(Document[ReactiveModel]):
         """How many changes have been begun of which it is not known whether a command has made them."""
         super().__init__(model, schedule_flush=self._pacer.call_soon)
 
-    def begin(self) -> None:
-        """Begin anew, in an event loop, and tell of what waits for one that has ended."""
-        self._is_due = False
-        self._pacer.begin()
-        self.flush()
-
     def find_origin(self) -> Mapping[str, Any] | None:
         if not note_change():
             self.unclaimed_changes += 1
